@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import { parseBytes, parseDuration, parseRate } from '../base/units.ts'
+
+/** Reads, documents and defaults one part of the configuration. The published JSON Schema comes from it. */
+export type Shape<T> = z.ZodType<T>
+
+/**
+ * The words that options are written in. Each takes the sentence that the manual prints: what it means, in which
+ * unit, from where. Defaults are added with `.default(…)`, limits with zod's own words.
+ */
+export { z }
+
+/** An object that refuses keys it does not know. */
+export const object = z.strictObject
+
+/** `90s`, `15m`, `2h`, `30d`, `250ms`; read as milliseconds. */
+export const duration = (description: string) =>
+  text(parseDuration, 'duration', String.raw`^\d+(\.\d+)?(ms|s|m|h|d|w)$`, description, ['30s', '15m'])
+
+/** `512`, `16KB`, `1MB`, `1GB` (powers of 1024); read as bytes. */
+export const bytes = (description: string) =>
+  text(parseBytes, 'size', String.raw`^\d+(\.\d+)?(B|KB|MB|GB)?$`, description, ['64KB', '1MB'])
+
+/** `100/min`, `5/s`, `1000/h`, `10000/day`, `20/10s`; read as count and window. */
+export const rate = (description: string) =>
+  text(parseRate, 'rate', String.raw`^\d+/(\d+)?(ms|s|sec|min|m|h|hour|d|day|month)$`, description, ['100/min', '5/s'])
+
+/** `off`, `observe` (note, never block) or `enforce`. */
+export const mode = (description: string) => z.enum(['off', 'observe', 'enforce']).describe(description)
+
+function text<T>(parse: (text: string) => T, what: string, pattern: string, description: string, examples: string[]) {
+  return z
+    .string()
+    .transform((value, context) => {
+      try {
+        return parse(value)
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message })
+        return z.NEVER
+      }
+    })
+    .meta({ description, title: what, pattern, examples })
+}

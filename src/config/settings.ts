@@ -1,0 +1,275 @@
+import { bytes, duration, object, z } from './language.ts'
+
+/*
+ * The fixed part of the configuration: what is not a guard's. Guards add their own keys under `apis.<name>` and,
+ * where they say so, at the top (see `gate/guard.ts`); `load.ts` puts both together.
+ */
+
+/** A PEM file, or the PEM text itself. */
+const pem = (description: string) => z.string().describe(description)
+
+const upstreamTls = object({
+  ca: z
+    .union([pem("Authorities that may vouch for the upstream, in place of the system's."), z.array(z.string())])
+    .optional(),
+  certificate: pem('Client certificate shown to the upstream.').optional(),
+  key: pem('Private key of the client certificate.').optional(),
+  serverName: z
+    .string()
+    .describe("Name expected in the upstream's certificate, where it differs from the host.")
+    .optional(),
+}).describe('How an https upstream is verified. There is no way to switch verification off.')
+
+const target = object({
+  url: z.url().describe("Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's."),
+  weight: z
+    .number()
+    .int()
+    .min(1)
+    .max(1000)
+    .default(1)
+    .describe('Share of the requests, relative to the other targets.'),
+})
+
+/** Where an API's requests go. A bare URL, several, or the long form. */
+export const upstreamShape = z.union([
+  z.url().transform((url) => upstreamObject.parse({ targets: [{ url }] })),
+  z.lazy(() => upstreamObject),
+])
+
+const upstreamObject = object({
+  targets: z.array(target).min(1).max(256),
+  protocol: z.enum(['http/1.1', 'h2']).default('http/1.1').describe('What is spoken to the upstream.'),
+  tls: upstreamTls.optional(),
+  timeouts: object({
+    connect: duration('Until the connection stands.').default(5_000),
+    head: duration('From the whole request sent to the head of the answer.').default(30_000),
+    idle: duration('Between two pieces of the answer; server-sent events and upgrades excepted.').default(60_000),
+    total: duration('From request to the end of the answer; server-sent events and upgrades excepted.').default(
+      300_000,
+    ),
+  }).prefault({}),
+  connections: z.number().int().min(1).max(10_000).default(256).describe('At most, for each target and process.'),
+  queue: z
+    .number()
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(1_024)
+    .describe('Requests that may wait for a connection; more are answered 503.'),
+  retries: object({
+    count: z
+      .number()
+      .int()
+      .min(0)
+      .max(5)
+      .default(1)
+      .describe('Further tries of idempotent requests (RFC 9110, 9.2.2) without a body on the wire.'),
+    budget: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.2)
+      .describe('Retries as a share of all requests, so that a failing upstream is not buried.'),
+  }).prefault({}),
+  health: object({
+    path: z.string().startsWith('/').optional().describe('Asked of every target. Without it only real traffic tells.'),
+    interval: duration('Between two probes.').default(10_000),
+    timeout: duration('Of one probe.').default(2_000),
+    healthyAfter: z.number().int().min(1).max(100).default(2),
+    unhealthyAfter: z.number().int().min(1).max(100).default(3),
+  }).prefault({}),
+  breaker: object({
+    failures: z
+      .number()
+      .min(0.01)
+      .max(1)
+      .default(0.5)
+      .describe('Share of failed requests in the window that opens the breaker.'),
+    minimum: z
+      .number()
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(20)
+      .describe('Requests in the window below which it stays closed.'),
+    window: duration('Over which failures are counted.').default(10_000),
+    open: duration('How long it stays open before one request may try.').default(5_000),
+    slow: duration('An answer whose head takes longer counts as failed.').default(10_000),
+  }).prefault({}),
+  allowPrivate: z.boolean().default(true).describe('Whether targets may lie in private address ranges.'),
+})
+
+export type UpstreamSettings = z.output<typeof upstreamObject>
+
+const tlsShape = object({
+  certificate: pem('Certificate chain, PEM file.').optional(),
+  key: pem('Private key, PEM file; or `${KEY_FILE}`.').optional(),
+  certificates: z
+    .array(object({ certificate: z.string(), key: z.string(), names: z.array(z.string()).optional() }))
+    .max(10_000)
+    .optional()
+    .describe('Several certificates, chosen by the name the client asks for (SNI).'),
+  acme: object({
+    email: z.email().optional(),
+    domains: z.array(z.string()).min(1).max(100),
+    directory: z.url().default('https://acme-v02.api.letsencrypt.org/directory').describe('ACME server (RFC 8555).'),
+    ca: z.string().optional().describe('Authority of the ACME server itself, for private ones.'),
+    renewBefore: duration('How long before its end a certificate is renewed.').default(30 * 86_400_000),
+  }).optional(),
+  min: z.enum(['1.2', '1.3']).default('1.2'),
+  clientCa: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('Authorities whose client certificates are accepted (mTLS).'),
+  clientCrl: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('Revocation lists of those authorities.'),
+  clientCertificate: z.enum(['request', 'require']).default('request'),
+})
+
+export const listenShape = object({
+  port: z.number().int().min(0).max(65_535),
+  host: z.string().default('0.0.0.0'),
+  tls: z
+    .union([z.literal('off'), z.literal('development'), tlsShape])
+    .optional()
+    .describe('`off` on loopback or with `behindTlsTerminator`; `development` makes a certificate of its own.'),
+  behindTlsTerminator: z
+    .boolean()
+    .default(false)
+    .describe('Another program in front ends TLS, so plain HTTP here is not plain on the network.'),
+  redirect: z
+    .literal('https')
+    .optional()
+    .describe('Answers every request with 308 to https, and 403 to one that carries a credential.'),
+  http2: z.boolean().default(true),
+})
+
+export type ListenSettings = z.output<typeof listenShape>
+export type TlsSettings = z.output<typeof tlsShape>
+
+/** Bounds on what a connection may do. The defaults hold for the internet. */
+const connectionLimits = object({
+  headerBytes: bytes('Request line and headers of one request; more is answered 431.').default(16_384),
+  headerCount: z
+    .number()
+    .int()
+    .min(10)
+    .max(2_000)
+    .default(100)
+    .describe('Headers of one request; more is answered 431.'),
+  headTimeout: duration('From the first byte of a request to the end of its headers.').default(10_000),
+  requestTimeout: duration('From the first byte of a request to the end of its body.').default(120_000),
+  idleTimeout: duration('Of a connection between requests.').default(65_000),
+  bodyRate: bytes(
+    'Bytes of body a second, on average over ten seconds, below which a request is cut with 408.',
+  ).default(500),
+  connections: z.number().int().min(1).default(20_000).describe('Open at once; the next one is closed.'),
+  connectionsPerAddress: z.number().int().min(1).default(2_000).describe('Open at once from one address.'),
+  requestsPerConnection: z.number().int().min(1).default(100_000),
+  streams: z.number().int().min(1).max(10_000).default(100).describe('HTTP/2 streams at once on one connection.'),
+})
+
+export type ConnectionLimits = z.output<typeof connectionLimits>
+
+/** How one of several versions of an API is chosen (G1): any of these; all that are given must fit. */
+const versionShape = object({
+  openapi: z.string().optional().describe("Its own document; default: the API's."),
+  upstream: upstreamShape.optional(),
+  path: z.string().startsWith('/').optional().describe('Path prefix, such as /v2.'),
+  host: z.string().optional(),
+  header: object({ name: z.string(), value: z.string() }).optional(),
+  mediaType: z
+    .string()
+    .optional()
+    .describe('A media type in Accept or Content-Type, such as application/vnd.shop.v2+json.'),
+  default: z.boolean().default(false).describe('Serves requests that select none.'),
+})
+
+export const apiShape = object({
+  openapi: z.string().describe('The OpenAPI document: a file, 2.0 to 3.2, YAML or JSON.'),
+  overlays: z.array(z.string()).max(32).default([]).describe('OpenAPI Overlay 1.1 files, applied in order.'),
+  upstream: upstreamShape.optional(),
+  versions: z.record(z.string(), versionShape).optional(),
+  host: z.array(z.string()).optional().describe('Names this API answers to; default: every name.'),
+  basePath: z
+    .string()
+    .optional()
+    .describe("Where its paths are mounted; default: the path of the document's first server."),
+  unsecured: z
+    .enum(['refuse', 'authenticate', 'public'])
+    .default('refuse')
+    .describe(
+      'What to do with an operation whose document neither asks for security nor says `security: []`: refuse to start, ask for any credential, or let everyone in.',
+    ),
+})
+
+export type ApiSettings = z.output<typeof apiShape>
+
+export const telemetryShape = object({
+  metrics: z
+    .string()
+    .optional()
+    .describe('host:port of the Prometheus endpoint /metrics; loopback unless you say otherwise.'),
+  logs: object({
+    level: z.enum(['none', 'denied', 'all']).default('all').describe('Which exchanges leave an activity line.'),
+    sample: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe('Share of the allowed exchanges that leave a line; refused ones always do.'),
+    file: z.string().optional().describe('Default: standard output.'),
+    requestHeaders: z
+      .array(z.string())
+      .default(['user-agent', 'content-type', 'content-length', 'accept', 'origin', 'referer']),
+    responseHeaders: z.array(z.string()).default(['content-type', 'content-length', 'location', 'retry-after']),
+    query: z
+      .array(z.string())
+      .default([])
+      .describe('Query parameters whose values are logged; every other value is masked.'),
+  }).prefault({}),
+  messages: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('Level of the messages on standard error.'),
+}).prefault({})
+
+export const rootShape = {
+  version: z.literal(1),
+  listen: z
+    .array(listenShape)
+    .max(64)
+    .default([{ port: 8443, host: '127.0.0.1', tls: 'development', behindTlsTerminator: false, http2: true }]),
+  trustedProxies: z
+    .array(z.string())
+    .default([])
+    .describe('Address ranges whose Forwarded and X-Forwarded-For are believed.'),
+  connection: connectionLimits.prefault({}),
+  store: object({ url: z.string().describe('sqlite:FILE, or postgres://…') }).default({
+    url: 'sqlite:.portcullis/state.db',
+  }),
+  counters: object({ url: z.string().describe('`memory`, or redis://… for several machines') }).default({
+    url: 'memory',
+  }),
+  workers: z.number().int().min(1).max(256).default(1).describe('Processes that share the listeners.'),
+  drain: duration('How long a stop waits for requests in flight.').default(30_000),
+  telemetry: telemetryShape,
+} as const
+
+/** The fixed part, read; guards' keys stay beside it, untouched. */
+export interface Settings {
+  readonly version: 1
+  readonly listen: readonly ListenSettings[]
+  readonly trustedProxies: readonly string[]
+  readonly connection: ConnectionLimits
+  readonly store: { readonly url: string }
+  readonly counters: { readonly url: string }
+  readonly workers: number
+  readonly drain: number
+  readonly telemetry: z.output<typeof telemetryShape>
+  readonly apis: Readonly<Record<string, ApiSettings & { readonly [guard: string]: unknown }>>
+  readonly [rootKeyOfAGuard: string]: unknown
+}

@@ -1,0 +1,79 @@
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import type { Shape } from '../config/language.ts'
+import type { Operation } from '../openapi/operation.ts'
+import type { Counters } from '../store/counters.ts'
+import type { Store } from '../store/store.ts'
+import type { Exchange, Slot } from './exchange.ts'
+import type { Verdict } from './verdict.ts'
+
+/** The order in which guards speak. Closed on purpose: nothing can authorize before it identifies. */
+export const stages = ['admit', 'identify', 'limit', 'authorize', 'validate', 'inspect', 'shape'] as const
+export type Stage = (typeof stages)[number]
+
+/** `observe` never blocks, not even when the rule itself fails. */
+export type Mode = 'off' | 'observe' | 'enforce'
+
+/**
+ * One kind of protection. `Options` is what an API (or an operation, by `x-portcullis`) says under the guard's
+ * name; `Root` is what the guard reads from the top of the configuration, such as `issuers`.
+ */
+export interface Guard<Options = unknown, Root = unknown> {
+  /** The key under `apis.<api>` and under `x-portcullis` in the document. */
+  readonly name: string
+  readonly stage: Stage
+  /** Reads, documents and defaults the options. `undefined` as input must give the secure defaults. */
+  readonly options: Shape<Options>
+  /** The keys at the top of the configuration that this guard reads. */
+  readonly root?: Shape<Root>
+  /** How the guard stands: in general, or for requests and responses apart. Default: the options' `mode`, or enforce. */
+  readonly mode?: (options: Options) => Mode | { readonly request: Mode; readonly response: Mode }
+  /** Once per load and per distinct options. The place for I/O: rule files, keys, stores. */
+  readonly setup: (options: Options, host: Host, root: Root) => Compile | Promise<Compile>
+}
+
+/** Once per operation and load. `undefined`: nothing to guard here, and nothing to pay. */
+export type Compile = (operation: Operation) => Steps | undefined
+
+/** Per request. A step that does not wait returns its verdict bare, so no promise is made. */
+export type Step = (exchange: Exchange) => Verdict | Promise<Verdict>
+
+/** What a guard does to one operation. Properties that are known at load cost nothing per request. */
+export interface Steps {
+  /** Method, target, headers and peer are known; the body is still on the wire. */
+  readonly requestHead?: Step
+  /** Asking for it makes the gate read the body first. */
+  readonly requestBody?: Step
+  /** Status and headers of the upstream's answer are known. */
+  readonly responseHead?: Step
+  /** Asking for it makes the gate hold the upstream's answer, decoded, up to its limit. */
+  readonly responseBody?: Step
+  /** Runs once when the exchange is over, however it ended. Sees, changes nothing. */
+  readonly end?: (exchange: Exchange) => void
+  /** Whether a request header (lower-case name) may reach the upstream. All guards must agree. */
+  readonly keepRequestHeader?: (name: string) => boolean
+  /** Whether an upstream's response header (lower-case name) may reach the caller. All guards must agree. */
+  readonly keepResponseHeader?: (name: string) => boolean
+  /** Headers set on every reply, the gate's own included. They replace the upstream's of the same name. */
+  readonly replyHeaders?: Readonly<Record<string, string>>
+  /** Headers set on the way to the upstream. They replace the caller's of the same name. */
+  readonly upstreamHeaders?: Readonly<Record<string, string>>
+  /** The largest request body in bytes, read or streamed. The smallest of all guards counts. */
+  readonly requestBytesMax?: number
+  /** The largest response body in bytes that may be held for `responseBody`. The smallest of all guards counts. */
+  readonly responseBytesMax?: number
+}
+
+/** Everything a guard may touch outside its arguments. */
+export interface Host {
+  readonly now: Clock
+  readonly store: Store
+  readonly counters: Counters
+  readonly log: Logger
+  /** The name of the API whose options are being set up, for keys in shared stores. */
+  readonly api: string
+  /** A private, typed place on every exchange. */
+  readonly slot: <T>() => Slot<T>
+  /** Runs when the last exchange of this load is over. */
+  readonly onClose: (release: () => void | Promise<void>) => void
+}

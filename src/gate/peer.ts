@@ -1,0 +1,13 @@
+import type { PeerCertificate } from 'node:tls'
+
+/** The other end of a connection: one object per connection, shared by its requests. */
+export interface Peer {
+  /** The socket's own remote address; an IPv4 address in its plain form also when it came mapped into IPv6. */
+  readonly address: string
+  /** Whether the caller's bytes came encrypted: TLS here, or at a terminator that the listener was told of. */
+  readonly encrypted: boolean
+  /** The client certificate that TLS has verified against the listener's authorities, if the client sent one. */
+  readonly certificate: PeerCertificate | undefined
+  /** Whether the peer lies in `trustedProxies`, so that its `Forwarded` and `X-Forwarded-For` are believed. */
+  readonly trusted: boolean
+}

@@ -1,0 +1,50 @@
+import type { Operation } from '../openapi/operation.ts'
+import type { Exchange } from './exchange.ts'
+import type { Step } from './guard.ts'
+import { type Denial, denial, type Verdict } from './verdict.ts'
+
+/** All that will happen to a request for one operation: one flat array of steps per phase. */
+export interface Program {
+  readonly operation: Operation
+  readonly requestHead: readonly Step[]
+  readonly requestBody: readonly Step[]
+  readonly responseHead: readonly Step[]
+  readonly responseBody: readonly Step[]
+  readonly end: readonly ((exchange: Exchange) => void)[]
+}
+
+const guardFailed = denial(503, 'gate.guard-failed', 'The request could not be checked. Try again later.')
+
+/** A guard that throws has not said yes. */
+export function failed(error: unknown): Denial {
+  return { ...guardFailed, evidence: error instanceof Error ? { name: error.name, message: error.message } : undefined }
+}
+
+/** Runs the steps of one phase until one of them refuses or answers. Makes no promise unless a step does. */
+export function runPhase(steps: readonly Step[], exchange: Exchange, from = 0): Verdict | Promise<Verdict> {
+  let i = from
+  try {
+    while (i < steps.length) {
+      const verdict = steps[i++]!(exchange)
+      if (verdict === undefined) continue
+      return verdict instanceof Promise ? resumePhase(steps, exchange, i, verdict) : verdict
+    }
+    return undefined
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+async function resumePhase(
+  steps: readonly Step[],
+  exchange: Exchange,
+  next: number,
+  pending: Promise<Verdict>,
+): Promise<Verdict> {
+  try {
+    const verdict = await pending
+    return verdict ?? (await runPhase(steps, exchange, next))
+  } catch (error) {
+    return failed(error)
+  }
+}

@@ -1,0 +1,38 @@
+/** The upstream's answer while the gate holds it. */
+export class UpstreamReply {
+  status: number
+  /** Name, value, name, value … as the upstream sent them. */
+  rawHeaders: string[]
+  /** The whole body, decoded from its content coding, in phase `responseBody`. A step may replace it. */
+  body: Buffer | undefined
+  #headers: Record<string, string> | undefined
+  #json: { readonly value: unknown } | undefined
+
+  constructor(status: number, rawHeaders: string[]) {
+    this.status = status
+    this.rawHeaders = rawHeaders
+    this.body = undefined
+    this.#headers = undefined
+    this.#json = undefined
+  }
+
+  /** By lower-case name; several of one name are joined with a comma. */
+  get headers(): Readonly<Record<string, string>> {
+    if (this.#headers === undefined) {
+      const headers: Record<string, string> = Object.create(null)
+      for (let i = 0; i < this.rawHeaders.length; i += 2) {
+        const name = this.rawHeaders[i]!.toLowerCase()
+        const before = headers[name]
+        headers[name] = before === undefined ? this.rawHeaders[i + 1]! : `${before}, ${this.rawHeaders[i + 1]!}`
+      }
+      this.#headers = headers
+    }
+    return this.#headers
+  }
+
+  /** The held body as JSON, parsed once. Throws `SyntaxError`. */
+  json(): unknown {
+    this.#json ??= { value: JSON.parse((this.body ?? Buffer.alloc(0)).toString('utf8')) }
+    return this.#json.value
+  }
+}

@@ -1,0 +1,45 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
+/**
+ * What the gate tells of an exchange that is over. References only, nothing masked yet: what may leave the process
+ * is decided where it is written down (see `record.ts`).
+ */
+export interface Passage {
+  readonly id: string
+  readonly api: string
+  readonly version: string | undefined
+  /** The operation's id, or `unlisted-path`, `unlisted-method`, `unroutable`. */
+  readonly operation: string
+  /** The path template: bounded, fit for labels. */
+  readonly route: string
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  /** `HTTP/1.1`, `HTTP/2`, `websocket`. */
+  readonly protocol: string
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
+  readonly durationMs: number
+  /** From forwarding to the head of the answer. */
+  readonly upstreamMs: number | undefined
+  readonly status: number
+  readonly requestBytes: number
+  readonly responseBytes: number
+  /** The honest client address. */
+  readonly address: string
+  readonly user: string | undefined
+  readonly application: string | undefined
+  /** Which entry of `auth` vouched. */
+  readonly credential: string | undefined
+  readonly requestHeaders: IncomingHttpHeaders
+  /** Name, value, name, value … as sent to the caller. */
+  readonly responseHeaders: readonly string[]
+  readonly denial: { readonly code: string; readonly detail: string; readonly evidence?: unknown } | undefined
+  readonly observed: readonly { readonly code: string; readonly evidence?: unknown }[]
+  /** What went wrong without anybody refusing: `upstream.reset`, `client.gone`. */
+  readonly fault: string | undefined
+  readonly traceId: string | undefined
+}
+
+/** Takes every exchange once, at its end. Never waits, never throws. */
+export type Sink = (passage: Passage) => void
