@@ -1,4 +1,3 @@
-import ipaddr from 'ipaddr.js'
 import { ConfigError } from './errors.ts'
 
 /** Addresses from `first` to `last`: 32-bit words, most significant first; one word for IPv4, four for IPv6. */
@@ -54,23 +53,12 @@ function maskOf(bits: number): number {
   return bits >= 32 ? 0xffff_ffff : (0xffff_ffff << (32 - bits)) >>> 0
 }
 
-/** At load a library reads addresses; octal, hexadecimal and shortened IPv4 forms, which readers differ on, are refused. */
 function readAddress(text: string): readonly number[] | undefined {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    // A leading zero is octal to some readers (RFC 6943, 3.1.1).
-    return /(^|\.)0\d/.test(text) ? undefined : wordsOf(ipaddr.IPv4.parse(text).toByteArray())
-  }
-  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined
-  const address = ipaddr.IPv6.parse(text)
-  return wordsOf((address.isIPv4MappedAddress() ? address.toIPv4Address() : address).toByteArray())
-}
-
-function wordsOf(bytes: readonly number[]): readonly number[] {
-  const words: number[] = []
-  for (let i = 0; i < bytes.length; i += 4) {
-    words.push(((bytes[i]! << 24) | (bytes[i + 1]! << 16) | (bytes[i + 2]! << 8) | bytes[i + 3]!) >>> 0)
-  }
-  return words
+  const four = readIpv4(text)
+  if (four !== -1) return [four]
+  // A zone is a local matter of one host (RFC 4007, 6): it has no place in a list.
+  if (text.includes('%') || !readIpv6(text, scratch)) return undefined
+  return isMapped(scratch) ? [scratch[3]!] : [...scratch]
 }
 
 function compareWords(a: readonly number[], b: readonly number[]): number {
@@ -108,8 +96,7 @@ export class RangeSet {
     const four = readIpv4(address)
     if (four !== -1) return this.#has4(four)
     if (!readIpv6(address, scratch)) return false
-    if (scratch[0] === 0 && scratch[1] === 0 && scratch[2] === 0xffff) return this.#has4(scratch[3]!)
-    return this.#has6(scratch)
+    return isMapped(scratch) ? this.#has4(scratch[3]!) : this.#has6(scratch)
   }
 
   #has4(address: number): boolean {
@@ -162,7 +149,15 @@ function merge(ranges: IpRange[]): IpRange[] {
 /** The words of the address under the eye: steps run one at a time, so one place is enough. */
 const scratch = new Uint32Array(4)
 
-/** An IPv4 address in its four decimal parts as a number, or -1. */
+/** Whether the words of an IPv6 address are an IPv4 address's (RFC 4291, 2.5.5.2). */
+function isMapped(words: Uint32Array): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === 0xffff
+}
+
+/**
+ * An IPv4 address in its four decimal parts as a number, or -1. A leading zero, which is octal to some readers, and the
+ * shortened and hexadecimal forms (RFC 6943, 3.1.1) are refused.
+ */
 function readIpv4(text: string): number {
   const length = text.length
   if (length < 7 || length > 15) return -1
@@ -264,7 +259,7 @@ function setGroup(words: Uint32Array, group: number, value: number): void {
 export function canonicalAddress(text: string): string | undefined {
   if (readIpv4(text) !== -1) return text
   if (!readIpv6(text, scratch)) return undefined
-  if (scratch[0] === 0 && scratch[1] === 0 && scratch[2] === 0xffff) {
+  if (isMapped(scratch)) {
     const four = scratch[3]!
     return `${four >>> 24}.${(four >>> 16) & 255}.${(four >>> 8) & 255}.${four & 255}`
   }
@@ -297,7 +292,7 @@ export function canonicalAddress(text: string): string | undefined {
  */
 export function clientNetwork(address: string): string {
   if (address.indexOf(':') === -1 || !readIpv6(address, scratch)) return address
-  if (scratch[0] === 0 && scratch[1] === 0 && scratch[2] === 0xffff) return canonicalAddress(address) ?? address
+  if (isMapped(scratch)) return canonicalAddress(address) ?? address
   let prefix = ''
   for (let group = 0; group < 4; group++) prefix += `${getGroup(scratch, group).toString(16)}:`
   return `${prefix}:/64`
