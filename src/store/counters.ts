@@ -1,14 +1,23 @@
 /**
  * Fast and shared counting for limits. In memory for one process, over the primary process for `workers: N`, in
  * Redis or Valkey for several machines. Every driver passes `countersContract`.
+ *
+ * All count by the generic cell rate algorithm in its leaky-bucket form (ITU-T I.371, Annex A): every key has a
+ * level, which `cost` raises and time lowers by `count` per `windowMs`; what would lift it over `burst` is refused and
+ * changes nothing. So `burst` pass at once after a pause, then one every `windowMs / count`, and no moment exists at
+ * which a whole new window opens.
  */
 export interface Counters {
   /**
-   * Takes `cost` from the budget of `key` under `rate`, by the generic cell rate algorithm (GCRA). Bare when the answer is
-   * known here, a promise when another process must be asked. Rejects with `CountersUnavailable`.
+   * Takes `cost` (default 1; 0 only looks) from the budget of `key` under `rate`. A key belongs to one rate: use other
+   * keys for other rates. Bare when the answer is known here, a promise when another process must be asked. Rejects
+   * with `CountersUnavailable`, within a stated time.
    */
   take(key: string, rate: Rate, cost?: number): Taken | Promise<Taken>
-  /** Reserves one of `max` concurrent places; `undefined` when none is free. Call the returned function to leave. */
+  /**
+   * Reserves one of `max` concurrent places; `undefined` when none is free. Call the returned function to leave; a
+   * second call does nothing. Places of a process that dies become free by themselves.
+   */
   enter(key: string, max: number): (() => void) | undefined | Promise<(() => void) | undefined>
   close(): Promise<void>
 }
@@ -23,9 +32,9 @@ export interface Rate {
 
 export interface Taken {
   readonly allowed: boolean
-  /** What could be taken right now, after this call. */
+  /** What could be taken right now, after this call; a whole number. */
   readonly remaining: number
-  /** Until the next one would be allowed; 0 when `allowed`. */
+  /** Until this `cost` would be allowed; 0 when `allowed`, `Infinity` when `cost` is larger than `burst`. */
   readonly retryAfterMs: number
   /** Until the budget is full again. */
   readonly resetMs: number
@@ -34,4 +43,12 @@ export interface Taken {
 /** The shared counters cannot be reached. Each limit states what it does then. */
 export class CountersUnavailable extends Error {
   override readonly name = 'CountersUnavailable'
+}
+
+/** Refuses a rate, cost or number of places that means nothing: a mistake of the caller. */
+export function checkRate(rate: Rate, cost: number): void {
+  const { count, windowMs, burst = count } = rate
+  if (!(count > 0 && windowMs > 0 && burst > 0 && cost >= 0) || !Number.isFinite(count + windowMs + burst + cost)) {
+    throw new TypeError('take: count, windowMs and burst must be positive numbers, cost a number from 0 on')
+  }
 }
