@@ -1,9 +1,10 @@
 import type { Operation } from '../openapi/operation.ts'
 import type { Exchange } from './exchange.ts'
 import type { Step } from './guard.ts'
+import type { HeaderRules } from './headers.ts'
 import { type Denial, denial, type Verdict } from './verdict.ts'
 
-/** All that will happen to a request for one operation: one flat array of steps per phase. */
+/** All that will happen to a request for one operation: one flat array of steps per phase, and what is known at load. */
 export interface Program {
   readonly operation: Operation
   readonly requestHead: readonly Step[]
@@ -11,6 +12,22 @@ export interface Program {
   readonly responseHead: readonly Step[]
   readonly responseBody: readonly Step[]
   readonly end: readonly ((exchange: Exchange) => void)[]
+  /** Which of the caller's headers reach the upstream. */
+  readonly requestHeaders: HeaderRules
+  /** Which of the upstream's headers reach the caller. */
+  readonly responseHeaders: HeaderRules
+  /** Name, value, name, value …: on every reply. */
+  readonly replyHeaders: readonly string[]
+  /** Name, value, name, value …: on every request to the upstream. */
+  readonly upstreamHeaders: readonly string[]
+  readonly requestBytesMax: number
+  readonly responseBytesMax: number
+  /** Whether a step of phase `responseBody` refuses, so that an answer too large to be held must not pass. */
+  readonly responseMustBeHeld: boolean
+  /** Whether the document announces server-sent events, which have no idle timeout. */
+  readonly streams: boolean
+  /** For `explain`: the guards of each phase in running order. */
+  readonly listing: readonly { readonly guard: string; readonly phase: string; readonly mode: string }[]
 }
 
 const guardFailed = denial(503, 'gate.guard-failed', 'The request could not be checked. Try again later.')

@@ -1,0 +1,186 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../base/clock.ts'
+import type { Sink } from '../traffic/passage.ts'
+import { type IncomingRequest, readArrival } from './arrival.ts'
+import { type Arrival, Exchange } from './exchange.ts'
+import { type Ending, Flight } from './flight.ts'
+import type { Peer } from './peer.ts'
+import { denialReply, type OutgoingReply, writeHead } from './reply.ts'
+import type { Route, Router } from './router.ts'
+import { openTunnel, refuseUpgrade } from './tunnel.ts'
+import { type Denial, denial } from './verdict.ts'
+
+/** Everything that one configuration brought to life. A reload makes a new one and swaps the reference. */
+export interface Load {
+  readonly router: Router
+  /** Closes what guards and upstreams hold; called when the last exchange of this load is over. */
+  readonly close: () => Promise<void>
+}
+
+/** The gate between the listeners and the upstreams. */
+export interface Gate {
+  readonly request: (request: IncomingRequest, reply: OutgoingReply, peer: Peer) => void
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer) => void
+  /** Serves by a new load from the next request on; requests in flight finish on the old one, which is then closed. */
+  readonly swap: (load: Load) => void
+  /** Exchanges under way. */
+  readonly inFlight: () => number
+  /** Resolves when the present load is idle, then closes it. For the end of the process. */
+  readonly close: () => Promise<void>
+}
+
+const unroutable = denial(404, 'gate.unroutable', 'Nothing is served under this host and path.')
+
+/** Counts the exchanges of a load, so that it is closed after the last one. */
+class LoadInUse {
+  readonly load: Load
+  #flights = 0
+  #retired: (() => void) | undefined
+
+  constructor(load: Load) {
+    this.load = load
+  }
+
+  get flights(): number {
+    return this.#flights
+  }
+
+  enter(): void {
+    this.#flights++
+  }
+
+  leave(): void {
+    this.#flights--
+    if (this.#flights === 0) this.#retired?.()
+  }
+
+  async retire(): Promise<void> {
+    if (this.#flights > 0) await new Promise<void>((resolve) => (this.#retired = resolve))
+    await this.load.close()
+  }
+}
+
+/** A gate that serves by `load` and tells `sink` of every exchange. */
+export function createGate(first: Load, options: { readonly sink: Sink; readonly now: Clock }): Gate {
+  const { sink, now } = options
+  let current = new LoadInUse(first)
+  const retiring = new Set<LoadInUse>()
+
+  return {
+    request(request, reply, peer) {
+      const arrival = readArrival(request, peer, now())
+      if ('kind' in arrival) return refuseUnrouted(arrival, request, reply, peer)
+      const used = current
+      const route = used.load.router(arrival)
+      if (route === undefined) return refuseUnrouted(unroutable, request, reply, peer, arrival)
+      const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
+      used.enter()
+      const protocol =
+        request.httpVersionMajor === 2 ? 'HTTP/2' : request.httpVersionMinor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
+      new Flight(exchange, route, request, reply, (flight, ending) => {
+        used.leave()
+        land(exchange, route, ending, protocol, performance.now() - flight.startedAt)
+      }).start()
+    },
+    upgrade(request, socket, head, peer) {
+      const arrival = readArrival(request, peer, now())
+      if ('kind' in arrival) return refuseUpgrade(socket, arrival, '-', [])
+      const used = current
+      const route = used.load.router(arrival)
+      if (route === undefined) return refuseUpgrade(socket, unroutable, arrival.id, [])
+      const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
+      const startedAt = performance.now()
+      used.enter()
+      openTunnel(exchange, route, socket, head, (ending) => {
+        used.leave()
+        land(exchange, route, ending, 'websocket', performance.now() - startedAt)
+      })
+    },
+    swap(load) {
+      const old = current
+      current = new LoadInUse(load)
+      retiring.add(old)
+      void old.retire().finally(() => retiring.delete(old))
+    },
+    inFlight: () => [...retiring].reduce((sum, { flights }) => sum + flights, current.flights),
+    async close() {
+      await current.retire()
+    },
+  }
+
+  function land(exchange: Exchange, route: Route, ending: Ending, protocol: string, durationMs: number): void {
+    exchange.abort()
+    for (const end of route.program.end) end(exchange)
+    const { operation, principal } = exchange
+    sink({
+      id: exchange.id,
+      api: operation.api,
+      version: operation.version,
+      operation: operation.id,
+      route: operation.path,
+      method: exchange.method,
+      path: exchange.target.path,
+      query: exchange.target.query,
+      protocol,
+      receivedAt: exchange.receivedAt,
+      durationMs,
+      upstreamMs: ending.upstreamMs,
+      status: ending.status,
+      requestBytes: ending.requestBytes,
+      responseBytes: ending.responseBytes,
+      address: exchange.address,
+      user: principal?.subject,
+      application: principal?.application,
+      credential: principal?.via,
+      requestHeaders: exchange.headers,
+      responseHeaders: ending.responseHeaders,
+      denial: exchange.denial,
+      observed: exchange.observed,
+      fault: ending.fault,
+      traceId: exchange.traceId,
+    })
+  }
+
+  function refuseUnrouted(
+    refusal: Denial,
+    request: IncomingRequest,
+    reply: OutgoingReply,
+    peer: Peer,
+    arrival?: Arrival,
+  ): void {
+    const id = arrival?.id ?? 'req_unread'
+    const { headers, body } = denialReply(refusal, id, request.headers.accept, [])
+    // What could not be read without doubt must not be followed by more on this connection.
+    if (reply.stream === undefined) headers.push('connection', 'close')
+    writeHead(reply, refusal.status, headers)
+    reply.end(body)
+    sink({
+      id,
+      api: '-',
+      version: undefined,
+      operation: 'unroutable',
+      route: '-',
+      method: arrival?.method ?? '-',
+      path: arrival?.target.path ?? '-',
+      query: '',
+      protocol: request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1',
+      receivedAt: now(),
+      durationMs: 0,
+      upstreamMs: undefined,
+      status: refusal.status,
+      requestBytes: 0,
+      responseBytes: body.length,
+      address: arrival?.address ?? peer.address,
+      user: undefined,
+      application: undefined,
+      credential: undefined,
+      requestHeaders: {},
+      responseHeaders: headers,
+      denial: refusal,
+      observed: [],
+      fault: undefined,
+      traceId: undefined,
+    })
+  }
+}

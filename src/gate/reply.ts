@@ -1,0 +1,84 @@
+import { renderProblem } from '../http/problem.ts'
+import type { Answer, Denial } from './verdict.ts'
+
+/**
+ * A reply as the protocol layer takes it: HTTP/1.1, HTTP/2 through node's compatibility API, or a stand-in for either
+ * when the gate runs in front of a handler in the same process.
+ */
+export interface OutgoingReply {
+  readonly headersSent: boolean
+  /** Only HTTP/2 replies have one. */
+  readonly stream?: unknown
+  writeHead(status: number, headers: string[] | Record<string, string | string[]>): unknown
+  write(chunk: Buffer): boolean
+  end(body?: string | Buffer): unknown
+  destroy(): unknown
+  addTrailers(trailers: Record<string, string>): void
+  writeContinue(): void
+  on(event: 'close', listener: () => void): unknown
+  once(event: 'drain', listener: () => void): unknown
+}
+
+/** Sends the head in one go. Flat lists keep duplicates and order; HTTP/2 wants them folded. */
+export function writeHead(reply: OutgoingReply, status: number, flat: string[]): void {
+  if (reply.stream !== undefined) reply.writeHead(status, foldHeaders(flat))
+  else reply.writeHead(status, flat)
+}
+
+function foldHeaders(flat: readonly string[]): Record<string, string | string[]> {
+  const folded: Record<string, string | string[]> = Object.create(null)
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i]!.toLowerCase()
+    if (name === 'connection' || name === 'keep-alive') continue
+    const before = folded[name]
+    const value = flat[i + 1]!
+    if (before === undefined) folded[name] = value
+    else if (typeof before === 'string') folded[name] = [before, value]
+    else before.push(value)
+  }
+  return folded
+}
+
+/** Puts later headers over earlier ones of the same name. */
+export function overlayHeaders(flat: string[], over: readonly string[]): void {
+  for (let i = 0; i < over.length; i += 2) {
+    const name = over[i]!
+    const lower = name.toLowerCase()
+    if (lower !== 'vary' && lower !== 'set-cookie') {
+      for (let j = flat.length - 2; j >= 0; j -= 2) {
+        if (flat[j]!.length === name.length && flat[j]!.toLowerCase() === lower) flat.splice(j, 2)
+      }
+    }
+    flat.push(name, over[i + 1]!)
+  }
+}
+
+/** Where the page about a denial's code stands. */
+export const docsBase = 'https://portcullis.dev/denials#'
+
+/** A refusal as the caller sees it: RFC 9457 in JSON or XML. */
+export function denialReply(
+  refusal: Denial,
+  id: string,
+  accept: string | undefined,
+  common: readonly string[],
+): { readonly headers: string[]; readonly body: string } {
+  const { contentType, body } = renderProblem(refusal, { id, accept, docsBase })
+  const headers = [...common, 'content-type', contentType, 'content-length', String(Buffer.byteLength(body))]
+  if (refusal.headers !== undefined) {
+    for (const name in refusal.headers) headers.push(name, refusal.headers[name]!)
+  }
+  return { headers, body }
+}
+
+/** The gate's own answer, such as a preflight's. */
+export function answerReply(
+  answer: Answer,
+  common: readonly string[],
+): { readonly headers: string[]; readonly body: string | undefined } {
+  const headers = [...common]
+  for (const name in answer.headers) headers.push(name, answer.headers[name]!)
+  if (answer.body !== undefined) headers.push('content-length', String(Buffer.byteLength(answer.body)))
+  else if (answer.status !== 204 && answer.status !== 304) headers.push('content-length', '0')
+  return { headers, body: answer.body }
+}
