@@ -56,7 +56,7 @@ export function parseStrictJson(bytes: Uint8Array, depthMax: number = jsonDepthM
   if (!found.ascii && !isUtf8(bytes)) throw new JsonError('encoding', firstInvalidUtf8(bytes))
   let value: unknown
   try {
-    value = JSON.parse(found.ascii ? buffer.latin1Slice() : buffer.utf8Slice())
+    value = JSON.parse(found.ascii ? buffer.toString('latin1') : buffer.toString('utf8'))
   } catch {
     throw found.suspect ?? firstFault(buffer, depthMax)
   }
@@ -160,14 +160,16 @@ function surrogateEscape(bytes: Uint8Array, at: number): 0 | 6 | 12 {
 function isProto(bytes: Uint8Array, start: number, end: number): boolean {
   if (end - start > 80) return false // `__proto__` with every character escaped has 54 bytes.
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).latin1Slice()) === '__proto__'
+    return (
+      JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')) === '__proto__'
+    )
   } catch {
     return false
   }
 }
 
 function losesValue(bytes: Uint8Array, start: number, end: number): boolean {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).latin1Slice()
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
   const value = Number(text)
   if (Number.isNaN(value)) return false // No number at all; the parser says so.
   if (!Number.isFinite(value)) return true
@@ -225,14 +227,14 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
       if (bytes[i] === backslash) {
         i++
         if (bytes[i] === 0x75) {
-          if (!/^[0-9a-fA-F]{4}$/.test(bytes.latin1Slice(i + 1, i + 5))) fail('syntax')
+          if (!/^[0-9a-fA-F]{4}$/.test(bytes.toString('latin1', i + 1, i + 5))) fail('syntax')
           i += 5
         } else if (i < bytes.length && '"\\/bfnrt'.includes(String.fromCharCode(bytes[i]!))) i++
         else fail('syntax')
       } else i++
     }
     i++
-    return JSON.parse(bytes.utf8Slice(start, i)) as string
+    return JSON.parse(bytes.toString('utf8', start, i)) as string
   }
   const value = (): void => {
     space()
@@ -243,7 +245,7 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
     else {
       // Sticky, so that nothing is copied; the window is wide enough for any number worth reading.
       const token = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)/.exec(
-        bytes.latin1Slice(i, Math.min(bytes.length, i + 2048)),
+        bytes.toString('latin1', i, Math.min(bytes.length, i + 2048)),
       )
       if (token === null) fail('syntax')
       i += token![0].length
