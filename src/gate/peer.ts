@@ -1,4 +1,5 @@
 import type { PeerCertificate } from 'node:tls'
+import type { RangeSet } from '../base/ip.ts'
 
 /** The other end of a connection: one object per connection, shared by its requests. */
 export interface Peer {
@@ -10,4 +11,6 @@ export interface Peer {
   readonly certificate: PeerCertificate | undefined
   /** Whether the peer lies in `trustedProxies`, so that its `Forwarded` and `X-Forwarded-For` are believed. */
   readonly trusted: boolean
+  /** All trusted proxies, when the peer is one of them: the hops it speaks of may be others. */
+  readonly proxies?: RangeSet | undefined
 }
