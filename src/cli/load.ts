@@ -1,0 +1,191 @@
+import { dirname } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { ConfigError, ConfigErrors } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Config } from '../config/load.ts'
+import type { ApiSettings, UpstreamSettings } from '../config/settings.ts'
+import { createCompiler } from '../gate/compile.ts'
+import type { Load } from '../gate/gate.ts'
+import type { Guard, Host } from '../gate/guard.ts'
+import { createRouter, type Mount, RouteError } from '../gate/router.ts'
+import { createUpstream } from '../gate/upstream.ts'
+import { guards as everyGuard } from '../guards/index.ts'
+import { unsecuredOperations } from '../guards/security.ts'
+import { loadDocument, unlistedOperations } from '../openapi/index.ts'
+import type { ApiDocument } from '../openapi/operation.ts'
+import type { Counters } from '../store/counters.ts'
+import type { Store } from '../store/store.ts'
+
+/** What outlives a reload and is handed to every load. */
+export interface Foundation {
+  readonly store: Store
+  readonly counters: Counters
+  readonly log: Logger
+  readonly now: Clock
+}
+
+/** One document that is served, with what the configuration says of it. */
+export interface ServedApi {
+  readonly api: string
+  readonly version: string | undefined
+  readonly settings: ApiSettings
+  readonly document: ApiDocument
+  readonly upstream: UpstreamSettings | undefined
+}
+
+/** A load, with what `explain`, `check` and the watcher want to know of it. */
+export interface BuiltLoad extends Load {
+  readonly mounts: readonly Mount[]
+  readonly served: readonly ServedApi[]
+  /** Everything that was read: a change in one of them calls for a reload. */
+  readonly files: readonly string[]
+}
+
+/** Reads every document that a configuration names. Throws `ConfigErrors` with all that is wrong. */
+export async function loadDocuments(config: Config): Promise<ServedApi[]> {
+  const served: ServedApi[] = []
+  const wrong: ConfigError[] = []
+  for (const [api, settings] of Object.entries(config.settings.apis)) {
+    const versions: [string | undefined, NonNullable<ApiSettings['versions']>[string] | undefined][] =
+      settings.versions === undefined ? [[undefined, undefined]] : Object.entries(settings.versions)
+    for (const [version, chosen] of versions) {
+      try {
+        const document = await loadDocument({
+          file: chosen?.openapi ?? settings.openapi,
+          overlays: settings.overlays,
+          api,
+          ...(version === undefined ? {} : { version }),
+        })
+        served.push({ api, version, settings, document, upstream: chosen?.upstream ?? settings.upstream })
+      } catch (error) {
+        if (error instanceof ConfigErrors) wrong.push(...error.errors)
+        else if (error instanceof ConfigError) wrong.push(error)
+        else throw error
+      }
+    }
+  }
+  if (wrong.length > 0) throw wrong.length === 1 ? wrong[0]! : new ConfigErrors(wrong)
+  return served
+}
+
+/** Turns a configuration into all that serves it. Nothing of it is in force until the gate swaps it in. */
+export async function buildLoad(
+  config: Config,
+  foundation: Foundation,
+  given: { readonly guards?: readonly Guard[] } = {},
+): Promise<BuiltLoad> {
+  const guards = given.guards ?? (everyGuard as unknown as readonly Guard[])
+  const served = await loadDocuments(config)
+  refuseUnsecured(served)
+  const releases: (() => void | Promise<void>)[] = []
+  const close = async () => {
+    for (const release of releases.reverse()) await release()
+  }
+  try {
+    const slots = { next: 0 }
+    const mounts: Mount[] = []
+    for (const one of served) mounts.push(await mountApi(one, config, foundation, guards, slots, releases))
+    const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files)])]
+    return { router: createRouter(mounts), close, mounts, served, files }
+  } catch (error) {
+    await close()
+    if (error instanceof RouteError) throw new ConfigError('P1201', error.message, { cause: error })
+    throw error
+  }
+}
+
+/** Row N10: an operation that is neither secured nor declared public does not start by accident. */
+function refuseUnsecured(served: readonly ServedApi[]): void {
+  const wrong: ConfigError[] = []
+  for (const { document, settings } of served) {
+    if (settings.unsecured !== 'refuse') continue
+    for (const operation of unsecuredOperations(document)) {
+      wrong.push(
+        new ConfigError(
+          'P1202',
+          `${operation.method} ${operation.path} asks for no security and is not declared public`,
+          {
+            ...(operation.place === undefined ? {} : { place: operation.place }),
+            hint: 'add `security` to it (or `security: []` to open it), or set `unsecured: authenticate` for the API',
+          },
+        ),
+      )
+    }
+  }
+  if (wrong.length > 0) throw new ConfigErrors(wrong)
+}
+
+async function mountApi(
+  { api, version, settings, document, upstream: upstreamSettings }: ServedApi,
+  config: Config,
+  { store, counters, log, now }: Foundation,
+  guards: readonly Guard[],
+  slots: { next: number },
+  releases: (() => void | Promise<void>)[],
+): Promise<Mount> {
+  if (upstreamSettings === undefined) {
+    const path = version === undefined ? ['apis', api] : ['apis', api, 'versions', version]
+    const place = config.placeOf(path)
+    throw new ConfigError('P1203', `${path.join('.')} has no upstream`, {
+      ...(place === undefined ? {} : { place }),
+      hint: 'add `upstream: http://host:port`',
+    })
+  }
+  const host: Host = {
+    now,
+    store,
+    counters,
+    log,
+    api,
+    slot: () => ({ index: slots.next++ }),
+    onClose: (release) => releases.push(release),
+  }
+  const compile = await createCompiler(
+    {
+      guards,
+      optionsOf: (guard) => config.raw(['apis', api, guard]),
+      rootOf: (guard) => guard.root?.parse(rootKeys(config, guard)),
+      hostOf: () => host,
+    },
+    document.operations,
+  )
+  const upstream = createUpstream(upstreamSettings, { log, now })
+  releases.push(() => upstream.close())
+  const unlisted = unlistedOperations(document)
+  const chosen = version === undefined ? undefined : settings.versions?.[version]
+  const prefix = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
+  return {
+    api,
+    version,
+    hosts: chosen?.host === undefined ? settings.host : [chosen.host.toLowerCase()],
+    prefix: prefix === '/' ? '' : prefix.replace(/\/$/, ''),
+    upstreamPrefix: document.basePath,
+    header: chosen?.header === undefined ? undefined : { ...chosen.header, name: chosen.header.name.toLowerCase() },
+    mediaType: chosen?.mediaType?.toLowerCase(),
+    fallback: chosen?.default ?? false,
+    upstream,
+    operations: document.operations.map((operation) => ({
+      method: operation.method,
+      path: operation.path.slice(document.basePath.length),
+      program: compile(operation),
+    })),
+    unlistedPath: compile(unlisted.path),
+    unlistedMethod: (allow, path) => compile(unlisted.method(allow, path)),
+  }
+}
+
+/** The part of the configuration's top that a guard asks for, unread. */
+function rootKeys(config: Config, guard: Guard): unknown {
+  const shape = (guard.root as { shape?: Record<string, unknown> } | undefined)?.shape ?? {}
+  return Object.fromEntries(
+    Object.keys(shape).flatMap((key) => {
+      const value = config.raw([key])
+      return value === undefined ? [] : [[key, value]]
+    }),
+  )
+}
+
+/** Where a gate keeps what it makes itself: beside its configuration. */
+export function stateDirOf(config: Config): string {
+  return `${dirname(config.file)}/.portcullis`
+}

@@ -1,0 +1,109 @@
+import { mkdirSync } from 'node:fs'
+import { messageOf } from '../base/errors.ts'
+import { RangeSet } from '../base/ip.ts'
+import type { Logger } from '../base/log.ts'
+import type { Config } from '../config/load.ts'
+import type { ListenSettings } from '../config/settings.ts'
+import { createGate, type Gate } from '../gate/gate.ts'
+import { type Listener, openListener } from '../gate/listener.ts'
+import { openCounters, openStore } from '../store/open.ts'
+import { createWatch } from '../watch/index.ts'
+import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
+
+/** A gate that serves. */
+export interface Running {
+  readonly addresses: readonly { readonly scheme: 'http' | 'https'; readonly host: string; readonly port: number }[]
+  /** What is in force now. */
+  readonly load: () => BuiltLoad
+  readonly foundation: Foundation
+  /** Builds everything anew and swaps it in, or throws and leaves what is in force. */
+  readonly reload: (config: Config) => Promise<void>
+  /** Answers what was accepted, then ends. */
+  readonly stop: () => Promise<void>
+}
+
+/** Brings a configuration to life: store, counters, documents, guards, listeners. The one place that wires parts together. */
+export async function serve(first: Config, { log }: { readonly log: Logger }): Promise<Running> {
+  const now = Date.now
+  const stateDir = stateDirOf(first)
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  let config = first
+  const store = await openStore(config.settings.store.url, { log })
+  const counters = await openCounters(config.settings.counters.url, { log })
+  const foundation: Foundation = { store, counters, log, now }
+  let load = await buildLoad(config, foundation)
+  const watch = await createWatch(config.settings.telemetry, { log, stateDir, now })
+  const gate = createGate(load, { sink: watch.sink, now })
+  const listeners = new Map<string, Listener>()
+  for (const entry of config.settings.listen) listeners.set(keyOf(entry), await open(entry, config, gate))
+
+  function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
+    return openListener(entry, {
+      handlers: { request: to.request, upgrade: to.upgrade },
+      limits: from.settings.connection,
+      trusted: new RangeSet(from.settings.trustedProxies),
+      log,
+      stateDir,
+      now,
+      onRefused: watch.refusedEarly,
+    })
+  }
+
+  let reloading: Promise<void> = Promise.resolve()
+
+  async function reload(next: Config): Promise<void> {
+    const built = await buildLoad(next, foundation)
+    const added = new Map<string, Listener>()
+    try {
+      for (const entry of next.settings.listen) {
+        const key = keyOf(entry)
+        const old = listeners.get(key)
+        if (old === undefined) added.set(key, await open(entry, next, gate))
+        else await old.update(entry)
+      }
+    } catch (error) {
+      await Promise.all([...added.values()].map((listener) => listener.close()))
+      await built.close()
+      throw error
+    }
+    gate.swap(built)
+    load = built
+    config = next
+    watch.configure(next.settings.telemetry)
+    const wanted = new Set(next.settings.listen.map(keyOf))
+    for (const [key, listener] of listeners) {
+      if (wanted.has(key)) continue
+      listeners.delete(key)
+      void listener.drain(next.settings.drain)
+    }
+    for (const [key, listener] of added) listeners.set(key, listener)
+  }
+
+  let stopping: Promise<void> | undefined
+  return {
+    get addresses() {
+      return [...listeners.values()].map(({ scheme, host, port }) => ({ scheme, host, port }))
+    },
+    load: () => load,
+    foundation,
+    reload(next) {
+      // One at a time: a later change waits for the earlier one.
+      reloading = reloading.catch(() => {}).then(() => reload(next))
+      return reloading
+    },
+    stop() {
+      stopping ??= (async () => {
+        await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
+        await gate.close()
+        await watch.close()
+        await counters.close()
+        await store.close()
+      })().catch((error) => log.error('The gate did not stop cleanly.', { error: messageOf(error) }))
+      return stopping
+    },
+  }
+}
+
+function keyOf({ host, port }: ListenSettings): string {
+  return `${host}:${port}`
+}
