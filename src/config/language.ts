@@ -28,6 +28,28 @@ export const rate = (description: string) =>
 /** `off`, `observe` (note, never block) or `enforce`. */
 export const mode = (description: string) => z.enum(['off', 'observe', 'enforce']).describe(description)
 
+/**
+ * A file that is read. A relative path counts from the folder of the configuration file that wrote it, whichever
+ * layer that is; text that is no path (a PEM block, a URL) stays as it stands. The file is watched.
+ */
+export const file = (description: string) => z.string().meta({ description, [fileMark]: { prefix: '', watched: true } })
+
+/** A file that the program writes itself; resolved like `file`, not watched. With `prefix`, as in `sqlite:FILE`. */
+export const outputFile = (description: string, prefix = '') =>
+  z.string().meta({ description, [fileMark]: { prefix, watched: false } })
+
+/** What a schema made by `file` or `outputFile` says of its path; `undefined` for every other schema. */
+export function fileMarkOf(schema: z.core.$ZodType): FileMark | undefined {
+  return z.globalRegistry.get(schema)?.[fileMark] as FileMark | undefined
+}
+
+export interface FileMark {
+  readonly prefix: string
+  readonly watched: boolean
+}
+
+export const fileMark = 'x-file'
+
 function text<T>(parse: (text: string) => T, what: string, pattern: string, description: string, examples: string[]) {
   return z
     .string()

@@ -1,4 +1,4 @@
-import { bytes, duration, object, z } from './language.ts'
+import { bytes, duration, file, object, outputFile, z } from './language.ts'
 
 /*
  * The fixed part of the configuration: what is not a guard's. Guards add their own keys under `apis.<name>` and,
@@ -6,11 +6,14 @@ import { bytes, duration, object, z } from './language.ts'
  */
 
 /** A PEM file, or the PEM text itself. */
-const pem = (description: string) => z.string().describe(description)
+const pem = (description: string) => file(description)
 
 const upstreamTls = object({
   ca: z
-    .union([pem("Authorities that may vouch for the upstream, in place of the system's."), z.array(z.string())])
+    .union([
+      pem("Authorities that may vouch for the upstream, in place of the system's."),
+      z.array(pem('One authority.')).min(1).max(100),
+    ])
     .optional(),
   certificate: pem('Client certificate shown to the upstream.').optional(),
   key: pem('Private key of the client certificate.').optional(),
@@ -20,8 +23,11 @@ const upstreamTls = object({
     .optional(),
 }).describe('How an https upstream is verified. There is no way to switch verification off.')
 
+/** `localhost:3000` alone reads as a URL of scheme "localhost", which nobody means. */
+const httpUrl = () => z.url({ protocol: /^https?$/, hostname: /./ })
+
 const target = object({
-  url: z.url().describe("Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's."),
+  url: httpUrl().describe("Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's."),
   weight: z
     .number()
     .int()
@@ -32,10 +38,17 @@ const target = object({
 })
 
 /** Where an API's requests go. A bare URL, several, or the long form. */
-export const upstreamShape = z.union([
-  z.url().transform((url) => upstreamObject.parse({ targets: [{ url }] })),
-  z.lazy(() => upstreamObject),
-])
+export const upstreamShape = z
+  .union([
+    httpUrl().transform((url) => upstreamObject.parse({ targets: [{ url }] })),
+    z
+      .array(httpUrl())
+      .min(1)
+      .max(256)
+      .transform((urls) => upstreamObject.parse({ targets: urls.map((url) => ({ url })) })),
+    z.lazy(() => upstreamObject),
+  ])
+  .describe('Where the requests go: a URL such as http://localhost:3000, several of them, or the long form.')
 
 const upstreamObject = object({
   targets: z.array(target).min(1).max(256),
@@ -106,7 +119,13 @@ const tlsShape = object({
   certificate: pem('Certificate chain, PEM file.').optional(),
   key: pem('Private key, PEM file; or `${KEY_FILE}`.').optional(),
   certificates: z
-    .array(object({ certificate: z.string(), key: z.string(), names: z.array(z.string()).optional() }))
+    .array(
+      object({
+        certificate: pem('Certificate chain, PEM file.'),
+        key: pem('Private key, PEM file.'),
+        names: z.array(z.string()).optional().describe("Default: the certificate's own names."),
+      }),
+    )
     .max(10_000)
     .optional()
     .describe('Several certificates, chosen by the name the client asks for (SNI).'),
@@ -114,16 +133,16 @@ const tlsShape = object({
     email: z.email().optional(),
     domains: z.array(z.string()).min(1).max(100),
     directory: z.url().default('https://acme-v02.api.letsencrypt.org/directory').describe('ACME server (RFC 8555).'),
-    ca: z.string().optional().describe('Authority of the ACME server itself, for private ones.'),
+    ca: pem('Authority of the ACME server itself, for private ones.').optional(),
     renewBefore: duration('How long before its end a certificate is renewed.').default(30 * 86_400_000),
   }).optional(),
   min: z.enum(['1.2', '1.3']).default('1.2'),
   clientCa: z
-    .union([z.string(), z.array(z.string())])
+    .union([pem('PEM file.'), z.array(pem('PEM file.')).min(1).max(100)])
     .optional()
     .describe('Authorities whose client certificates are accepted (mTLS).'),
   clientCrl: z
-    .union([z.string(), z.array(z.string())])
+    .union([pem('PEM file.'), z.array(pem('PEM file.')).min(1).max(100)])
     .optional()
     .describe('Revocation lists of those authorities.'),
   clientCertificate: z.enum(['request', 'require']).default('request'),
@@ -176,8 +195,9 @@ export type ConnectionLimits = z.output<typeof connectionLimits>
 
 /** How one of several versions of an API is chosen (G1): any of these; all that are given must fit. */
 const versionShape = object({
-  openapi: z.string().optional().describe("Its own document; default: the API's."),
+  openapi: file("Its own document; default: the API's.").optional(),
   upstream: upstreamShape.optional(),
+  tls: upstreamTls.optional(),
   path: z.string().startsWith('/').optional().describe('Path prefix, such as /v2.'),
   host: z.string().optional(),
   header: object({ name: z.string(), value: z.string() }).optional(),
@@ -186,11 +206,27 @@ const versionShape = object({
     .optional()
     .describe('A media type in Accept or Content-Type, such as application/vnd.shop.v2+json.'),
   default: z.boolean().default(false).describe('Serves requests that select none.'),
+}).transform(({ tls, ...version }, context) => {
+  if (tls === undefined) return version
+  if (version.upstream === undefined) {
+    context.addIssue({
+      code: 'custom',
+      message: 'says how its upstream speaks TLS, and names no upstream',
+      path: ['tls'],
+    })
+    return version
+  }
+  // `tls` beside a bare URL, so that a private authority does not ask for the long form.
+  return { ...version, upstream: { ...version.upstream, tls: version.upstream.tls ?? tls } }
 })
 
 export const apiShape = object({
-  openapi: z.string().describe('The OpenAPI document: a file, 2.0 to 3.2, YAML or JSON.'),
-  overlays: z.array(z.string()).max(32).default([]).describe('OpenAPI Overlay 1.1 files, applied in order.'),
+  openapi: file('The OpenAPI document: a file, 2.0 to 3.2, YAML or JSON.'),
+  overlays: z
+    .array(file('An OpenAPI Overlay file.'))
+    .max(32)
+    .default([])
+    .describe('OpenAPI Overlay 1.1 files, applied in order.'),
   upstream: upstreamShape.optional(),
   versions: z.record(z.string(), versionShape).optional(),
   host: z.array(z.string()).optional().describe('Names this API answers to; default: every name.'),
@@ -208,20 +244,27 @@ export const apiShape = object({
 
 export type ApiSettings = z.output<typeof apiShape>
 
+/** The words of other programs' log levels mean what a reader expects of them. */
+const logLevels = { all: 'all', info: 'all', denied: 'denied', warn: 'denied', none: 'none', off: 'none' } as const
+
 export const telemetryShape = object({
   metrics: z
     .string()
     .optional()
     .describe('host:port of the Prometheus endpoint /metrics; loopback unless you say otherwise.'),
   logs: object({
-    level: z.enum(['none', 'denied', 'all']).default('all').describe('Which exchanges leave an activity line.'),
+    level: z
+      .enum(['all', 'denied', 'none', 'info', 'warn', 'off'])
+      .transform((level) => logLevels[level])
+      .default('all')
+      .describe('Which exchanges leave an activity line: `all` (or `info`), `denied` (or `warn`), `none` (or `off`).'),
     sample: z
       .number()
       .min(0)
       .max(1)
       .default(1)
       .describe('Share of the allowed exchanges that leave a line; refused ones always do.'),
-    file: z.string().optional().describe('Default: standard output.'),
+    file: outputFile('Default: standard output.').optional(),
     requestHeaders: z
       .array(z.string())
       .default(['user-agent', 'content-type', 'content-length', 'accept', 'origin', 'referer']),
@@ -238,7 +281,14 @@ export const telemetryShape = object({
 }).prefault({})
 
 export const rootShape = {
-  version: z.literal(1),
+  $schema: z.string().optional().describe('The JSON Schema that editors check this file with.'),
+  extends: z
+    .union([z.string(), z.array(z.string()).max(64)])
+    .optional()
+    .describe(
+      'Configurations this one is laid upon: files, or `portcullis/profiles/<name>`. Maps are merged, everything else is replaced; the later one wins.',
+    ),
+  version: z.literal(1).describe('Version of this format.'),
   listen: z
     .array(listenShape)
     .max(64)
@@ -248,12 +298,14 @@ export const rootShape = {
     .default([])
     .describe('Address ranges whose Forwarded and X-Forwarded-For are believed.'),
   connection: connectionLimits.prefault({}),
-  store: object({ url: z.string().describe('sqlite:FILE, or postgres://…') }).default({
-    url: 'sqlite:.portcullis/state.db',
-  }),
-  counters: object({ url: z.string().describe('`memory`, or redis://… for several machines') }).default({
-    url: 'memory',
-  }),
+  store: object({
+    url: outputFile('Where keys, users and certificates are kept: sqlite:FILE, or postgres://…', 'sqlite:').default(
+      'sqlite:.portcullis/state.db',
+    ),
+  }).prefault({}),
+  counters: object({
+    url: z.string().default('memory').describe('Where limits count: `memory`, or redis://… for several machines.'),
+  }).prefault({}),
   workers: z.number().int().min(1).max(256).default(1).describe('Processes that share the listeners.'),
   drain: duration('How long a stop waits for requests in flight.').default(30_000),
   telemetry: telemetryShape,

@@ -1,0 +1,103 @@
+import type { ErrorCode } from '../base/errors.ts'
+
+/** One page of the manual: what a code means and what to do. */
+export interface ErrorPage {
+  readonly title: string
+  readonly help: string
+}
+
+/**
+ * Every code that a `ConfigError` can carry. `portcullis explain P1007` and docs/reference/errors.md are printed from
+ * here; a test finds codes that are thrown somewhere and missing here.
+ */
+export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
+  P1001: {
+    title: 'A configuration file cannot be read',
+    help: 'The file is missing, is a folder, is larger than 8 MB or may not be read. Name another with `--config FILE`, or let `portcullis init` write one.',
+  },
+  P1002: {
+    title: 'A configuration file is not valid YAML or JSON',
+    help: 'The place is where reading failed; the cause is often a line above it: a missing space after a colon, a tab in the indentation, an unclosed quote. A placeholder within `{ }` or `[ ]` needs quotes: `{ url: "${REDIS_URL}" }`. Aliases may not repeat more than a bounded amount of text.',
+  },
+  P1003: {
+    title: 'A configuration file is too large or too deep',
+    help: 'At most 200,000 values, nested at most 64 levels, after aliases are followed. Long lists of addresses belong in files of their own (`list:./deny.txt`).',
+  },
+  P1004: {
+    title: 'A configuration file holds something else',
+    help: 'A configuration is a map of keys at its top, in `.yaml`, `.yml` or `.json`, or the default export of a `.ts`, `.mts`, `.js` or `.mjs` module: `export default defineConfig({ … })`.',
+  },
+  P1005: {
+    title: 'A key stands twice in one map',
+    help: 'Which of the two counts would depend on the reader. Remove one.',
+  },
+  P1006: {
+    title: 'A key is missing',
+    help: 'Add it. The JSON Schema and docs/reference/configuration.md show what belongs where.',
+  },
+  P1007: {
+    title: 'A key is unknown',
+    help: 'Nothing reads this key, so a rule written under it would protect nothing. Mind the spelling and the indentation: a key that is one level too deep or too high is unknown there.',
+  },
+  P1008: {
+    title: 'A value is of the wrong kind',
+    help: 'A map, a list, a text or a number was expected, and another was found. YAML reads `8443` as a number and `"8443"` as text; `key:` with nothing behind it is empty.',
+  },
+  P1009: {
+    title: 'A value is not allowed',
+    help: 'The kind is right, the value is not: outside its limits, not one of the words allowed here, or not in the form described.',
+  },
+  P1010: {
+    title: 'A variable is not set',
+    help: '`${NAME}` is looked for in the environment, then in `.env` beside the configuration file, then as the file named by `NAME_FILE` (as Docker and Kubernetes hand over secrets). Write `${NAME:-default}` where it may be absent. A variable that is set but empty counts as not set, because an empty secret is nearly always a mistake; `${NAME:-}` allows it.',
+  },
+  P1011: {
+    title: 'A placeholder cannot be understood',
+    help: 'Allowed are `${NAME}`, `${NAME:-default}` and `${file:./path}`. For the characters `${` themselves write `$${`.',
+  },
+  P1012: {
+    title: 'The file behind a placeholder cannot be read',
+    help: 'The path of `${file:./path}` is relative to the configuration file that writes it. The file may hold at most 1 MB of UTF-8 text; one line break at its end is dropped.',
+  },
+  P1013: {
+    title: 'A configuration that is extended cannot be found',
+    help: '`extends` names files, relative to the file that writes it, or profiles that come with Portcullis: `portcullis/profiles/<name>`.',
+  },
+  P1014: {
+    title: 'Configurations extend each other in a circle, or too many',
+    help: 'A configuration may extend others up to 8 deep and 64 in all, and none may come back to itself.',
+  },
+  P1016: { title: 'The configuration is of another version', help: 'This program reads `version: 1`.' },
+  P1017: {
+    title: 'A configuration module cannot be loaded',
+    help: 'The module threw an error while it ran, or does not compile. Only TypeScript that can be stripped is supported (no enums, no namespaces); imports carry their file extension.',
+  },
+  P1020: {
+    title: 'A listener would speak plain HTTP to the network',
+    help: 'Credentials on plain HTTP are readable by everyone on the way. `tls: off` is accepted on loopback (host 127.0.0.1, ::1 or localhost), and with `behindTlsTerminator: true` where a load balancer in front ends TLS.',
+  },
+  P1021: {
+    title: 'A listener does not say how it speaks TLS',
+    help: 'Say one of: `tls: { certificate: ./cert.pem, key: ./key.pem }`, `tls: { acme: { domains: [api.example.com] } }`, `tls: development` for a certificate of its own, `redirect: https`, or `tls: off` with `behindTlsTerminator: true`.',
+  },
+  P1022: {
+    title: 'The TLS settings of a listener contradict each other',
+    help: 'A listener has one source of certificates: `certificate` with `key`, `certificates`, or `acme`. A listener that redirects has none. `clientCertificate` and `clientCrl` need `clientCa`.',
+  },
+  P1023: { title: 'Two listeners want the same port', help: 'Give one of them another port or another host.' },
+  P1024: {
+    title: 'An API has nowhere to send its requests',
+    help: 'Give the API, or each of its versions, an `upstream`.',
+  },
+  P1026: { title: 'No API is configured', help: 'Add one under `apis`: a name with `openapi` and `upstream`.' },
+  P1030: {
+    title: 'An address range cannot be understood',
+    help: 'Write an IPv4 or IPv6 address or range: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.',
+  },
+}
+
+/** docs/reference/errors.md. */
+export function errorsReference(): string {
+  const pages = Object.entries(errorPages).map(([code, { title, help }]) => `## ${code}\n\n**${title}.** ${help}\n`)
+  return `# Error codes\n\nWritten by \`node scripts/write-reference.ts\` from src/config/error-codes.ts. \`portcullis explain P1007\` prints the same.\n\n${pages.join('\n')}`
+}
