@@ -110,7 +110,6 @@ const upstreamObject = object({
     open: duration('How long it stays open before one request may try.').default(5_000),
     slow: duration('An answer whose head takes longer counts as failed.').default(10_000),
   }).prefault({}),
-  allowPrivate: z.boolean().default(true).describe('Whether targets may lie in private address ranges.'),
 })
 
 export type UpstreamSettings = z.output<typeof upstreamObject>

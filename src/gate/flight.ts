@@ -7,7 +7,7 @@ import { isIdempotent, upstreamHeaders, upstreamPath } from './forward.ts'
 import { type Program, runPhase } from './program.ts'
 import { answerReply, denialReply, type OutgoingReply, overlayHeaders, writeHead } from './reply.ts'
 import type { Route } from './router.ts'
-import { type UpstreamTarget, upstreamDenial, upstreamErrors } from './upstream.ts'
+import { isFailure, type UpstreamTarget, upstreamDenial, upstreamDenials } from './upstream.ts'
 import { UpstreamReply } from './upstream-reply.ts'
 import type { Answer, Denial, Verdict } from './verdict.ts'
 
@@ -25,6 +25,11 @@ type Landing = (flight: Flight, ending: Ending) => void
 
 /** What becomes of the upstream's answer. */
 type Reception = 'none' | 'deciding' | 'held' | 'streamed' | 'dropped'
+
+/** The answer goes on beyond the total timeout. */
+class UpstreamTooSlow extends Error {
+  readonly code = 'UND_ERR_BODY_TIMEOUT'
+}
 
 const unreadBytesMax = 262_144
 const unreadMsMax = 2_000
@@ -45,6 +50,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   #target: UpstreamTarget | undefined
   #controller: Dispatcher.DispatchController | undefined
   #forwardedAt: number
+  #deadline: number
   #headMs: number | undefined
   #tries: number
   #reception: Reception
@@ -70,6 +76,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#target = undefined
     this.#controller = undefined
     this.#forwardedAt = 0
+    this.#deadline = Infinity
     this.#headMs = undefined
     this.#tries = 0
     this.#reception = 'none'
@@ -147,10 +154,13 @@ export class Flight implements Dispatcher.DispatchHandler {
     const { exchange } = this
     const target = this.route.mount.upstream.pick()
     if ('kind' in target) return this.#refuse(target)
+    this.#giveBack()
     this.#target = target
     this.#tries++
     this.#forwardedAt = performance.now()
     const { timeouts } = this.route.mount.upstream.settings
+    const events = this.#program.streams || exchange.headers.accept === 'text/event-stream'
+    this.#deadline = events ? Infinity : this.#forwardedAt + timeouts.total
     const headers = upstreamHeaders(exchange, this.#program)
     const announced = this.#request.headers['content-length']
     // A streamed body keeps its announced length; a held one has its own.
@@ -164,17 +174,13 @@ export class Flight implements Dispatcher.DispatchHandler {
           headers,
           body: this.#body,
           headersTimeout: timeouts.head,
-          bodyTimeout: this.#streamsEvents() ? 0 : timeouts.idle,
+          bodyTimeout: events ? 0 : timeouts.idle,
         },
         this,
       )
     } catch (error) {
       this.onResponseError(undefined, error as Error)
     }
-  }
-
-  #streamsEvents(): boolean {
-    return this.#program.streams || this.exchange.headers.accept === 'text/event-stream'
   }
 
   // What undici calls, in this order.
@@ -187,7 +193,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200 || this.#over) return
     this.#headMs = performance.now() - this.#forwardedAt
-    this.route.mount.upstream.report(this.#target!, status >= 500 ? 'failed' : 'ok', this.#headMs)
+    this.route.mount.upstream.report(this.#target!, isFailure(status) ? 'badly' : 'well', this.#headMs)
     this.#status = status
     const flat = flatten(headers)
     const { responseHead, responseBody } = this.#program
@@ -204,6 +210,8 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // Looked at when a piece comes: between pieces the idle timeout watches.
+    if (performance.now() > this.#deadline) return controller.abort(new UpstreamTooSlow())
     if (this.#reception === 'streamed') {
       this.#responseBytes += chunk.length
       if (!this.#reply.write(chunk)) {
@@ -227,7 +235,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     if (this.#body instanceof PassingBody && this.#body.refusal !== undefined) return this.#refuse(this.#body.refusal)
     const { upstream } = this.route.mount
     const refusal = upstreamDenial(error)
-    if (this.#target !== undefined) upstream.report(this.#target, 'failed', performance.now() - this.#forwardedAt)
+    if (this.#target !== undefined) upstream.report(this.#target, 'badly', performance.now() - this.#forwardedAt)
     if (this.#reception === 'streamed') {
       // The head is out: all that is left is to break off, so that the caller does not take a part for the whole.
       this.#fault = refusal.code
@@ -240,7 +248,8 @@ export class Flight implements Dispatcher.DispatchHandler {
       refusal.status !== 504 &&
       !(this.#body instanceof PassingBody) &&
       isIdempotent(this.exchange.method) &&
-      this.#tries <= upstream.settings.retries.count
+      this.#tries <= upstream.settings.retries.count &&
+      upstream.mayRetry()
     if (again) this.#forward()
     else this.#refuse(refusal)
   }
@@ -280,8 +289,8 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 
   #tooLargeToHold(): void {
-    if (this.#program.responseMustBeHeld) return this.#refuse(upstreamErrors.tooLarge)
-    this.exchange.observe(upstreamErrors.tooLarge)
+    if (this.#program.responseMustBeHeld) return this.#refuse(upstreamDenials.tooLarge)
+    this.exchange.observe(upstreamDenials.tooLarge)
     const early = this.#chunks
     this.#chunks = []
     this.#beginStream()
@@ -310,7 +319,7 @@ export class Flight implements Dispatcher.DispatchHandler {
         this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
       },
       () => {
-        if (!this.#over) this.#refuse(upstreamErrors.coding)
+        if (!this.#over) this.#refuse(upstreamDenials.coding)
       },
     )
   }
@@ -420,9 +429,16 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#finish()
   }
 
+  /** The target has one request less under way. */
+  #giveBack(): void {
+    if (this.#target !== undefined) this.route.mount.upstream.release(this.#target)
+    this.#target = undefined
+  }
+
   #finish(): void {
     if (this.#over) return
     this.#over = true
+    this.#giveBack()
     this.#land(this, {
       status: this.#status,
       requestBytes: this.#body instanceof PassingBody ? this.#body.bytes : this.#requestBytes,

@@ -46,10 +46,12 @@ export function openTunnel(
   let headMs: number | undefined
   let fromCaller = early.length
   let toCaller = 0
+  let giveBack: (() => void) | undefined
 
   const finish = (status: number, responseHeaders: readonly string[], fault: string | undefined) => {
     if (over) return
     over = true
+    giveBack?.()
     land({ status, requestBytes: fromCaller, responseBytes: toCaller, upstreamMs: headMs, responseHeaders, fault })
   }
   const refuse = (refusal: Denial) => {
@@ -77,6 +79,10 @@ export function openTunnel(
   function connect(): void {
     const target = route.mount.upstream.pick()
     if ('kind' in target) return refuse(target)
+    giveBack = () => {
+      route.mount.upstream.release(target)
+      giveBack = undefined
+    }
     try {
       target.dispatcher.dispatch(
         {
