@@ -1,0 +1,116 @@
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import { type RecordPolicy, type RecordSettings, recordPolicy, toLine } from '../traffic/line.ts'
+import type { Passage } from '../traffic/passage.ts'
+import { createLineWriter, fileOutlet, type LineWriter, type Outlet, standardOutlet } from './line-writer.ts'
+
+/** What `telemetry.logs` says. */
+export interface ActivityLogSettings extends RecordSettings {
+  readonly level: 'none' | 'denied' | 'all'
+  /** Share of the allowed exchanges that leave a line. */
+  readonly sample: number
+  readonly file?: string | undefined
+}
+
+/** One line for every exchange that should leave one. */
+export interface ActivityLog {
+  /** Writes the exchange's line where level and sample want one, and returns it. Never waits. */
+  readonly take: (passage: Passage) => string | undefined
+  /** The line, whether or not it is to be written. */
+  readonly lineOf: (passage: Passage) => string
+  /** Lines written, dropped and failed since the start, over changes of the file too. */
+  readonly counts: () => ActivityCounts
+  /** Takes new settings at once. A new file that cannot be opened is said, and the old one kept. */
+  readonly configure: (settings: ActivityLogSettings) => void
+  /** Opens the file anew: for log rotation on SIGHUP. */
+  readonly reopen: () => void
+  readonly close: () => Promise<void>
+}
+
+export interface ActivityCounts {
+  readonly lines: number
+  readonly dropped: number
+  readonly queuedBytes: number
+  readonly errors: Readonly<Record<string, number>>
+}
+
+export interface ActivityLogOptions {
+  readonly log: Logger
+  readonly now?: Clock
+  readonly random?: () => number
+  /** Where to write, in place of `file` or standard output. */
+  readonly outlet?: (file: string | undefined) => Outlet
+}
+
+/** Opens the activity log. Throws when the file cannot be opened: better at the start than in the dark. */
+export function createActivityLog(first: ActivityLogSettings, options: ActivityLogOptions): ActivityLog {
+  const { log, now = Date.now, random = Math.random } = options
+  const makeOutlet =
+    options.outlet ?? ((file: string | undefined) => (file === undefined ? standardOutlet() : fileOutlet(file, now)))
+  const openWriter = (file: string | undefined) => createLineWriter(makeOutlet(file), { log, now, droppedLine })
+
+  let settings = first
+  let policy: RecordPolicy = recordPolicy(first)
+  let writer: LineWriter = openWriter(first.file)
+  let before: ActivityCounts = { lines: 0, dropped: 0, queuedBytes: 0, errors: {} }
+  const closing = new Set<Promise<void>>()
+  const onExit = () => writer.flushNow()
+  process.on('exit', onExit)
+
+  return {
+    take(passage) {
+      if (settings.level === 'none') return undefined
+      if (passage.denial === undefined && passage.fault === undefined) {
+        if (settings.level === 'denied') return undefined
+        if (settings.sample < 1 && random() >= settings.sample) return undefined
+      }
+      const line = toLine(passage, policy)
+      writer.write(line)
+      return line
+    },
+    lineOf: (passage) => toLine(passage, policy),
+    counts: () => added(before, writer),
+    configure(next) {
+      if (next.file !== settings.file) {
+        try {
+          const replaced = writer
+          writer = openWriter(next.file)
+          before = { ...added(before, replaced), queuedBytes: 0 }
+          const done = replaced.close().finally(() => closing.delete(done))
+          closing.add(done)
+        } catch (error) {
+          log.error('activity log: the new file cannot be opened; the old one is kept', {
+            file: next.file,
+            code: (error as NodeJS.ErrnoException).code,
+          })
+          settings = { ...next, file: settings.file }
+          policy = recordPolicy(next)
+          return
+        }
+      }
+      settings = next
+      policy = recordPolicy(next)
+    },
+    reopen: () => writer.reopen(),
+    async close() {
+      process.off('exit', onExit)
+      await Promise.all([writer.close(), ...closing])
+    },
+  }
+}
+
+function added(before: ActivityCounts, { counts }: LineWriter): ActivityCounts {
+  const errors = { ...before.errors }
+  for (const [code, count] of counts.errors) errors[code] = (errors[code] ?? 0) + count
+  return {
+    lines: before.lines + counts.lines,
+    dropped: before.dropped + counts.dropped,
+    queuedBytes: counts.queuedBytes,
+    errors,
+  }
+}
+
+/** Stands where lines are missing, so that nobody takes silence for peace. */
+function droppedLine(dropped: number, now: number): string {
+  return `{"v":1,"time":"${new Date(now).toISOString()}","dropped":${dropped}}`
+}
