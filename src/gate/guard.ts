@@ -56,6 +56,8 @@ export interface Steps {
   readonly keepResponseHeader?: (name: string) => boolean
   /** Headers set on every reply, the gate's own included. They replace the upstream's of the same name. */
   readonly replyHeaders?: Readonly<Record<string, string>>
+  /** As `replyHeaders`, only where the caller's connection is encrypted (see `Peer`). */
+  readonly replyHeadersEncrypted?: Readonly<Record<string, string>>
   /** Headers set on the way to the upstream. They replace the caller's of the same name. */
   readonly upstreamHeaders?: Readonly<Record<string, string>>
   /** The largest request body in bytes, read or streamed. The smallest of all guards counts. */
