@@ -76,11 +76,22 @@ export function endOfPrefix(prefix: string): string | undefined {
   return undefined
 }
 
+/** Less than, equal to or greater than 0, by code point, which is also the order of UTF-8 bytes. */
+export function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+/** When something that lasts `ttlMs` from `now` on ends, in whole milliseconds; `null`: never. */
+export function endOf(now: number, ttlMs: number | undefined): number | null {
+  return ttlMs === undefined ? null : Math.ceil(now + ttlMs)
+}
+
 /** The JSON text of a value; throws a `TypeError` for what JSON cannot carry. */
 export function textOf(value: Value): string {
   const text: string | undefined = JSON.stringify(value)
   if (text === undefined) throw new TypeError('a store keeps only what JSON can carry')
-  if (text.length > valueCharactersMax) throw new TypeError(`a value in the store has more than ${valueCharactersMax} characters`)
+  if (text.length > valueCharactersMax)
+    throw new TypeError(`a value in the store has more than ${valueCharactersMax} characters`)
   return text
 }
 
@@ -89,13 +100,17 @@ export function checkList(prefix: string, options: { readonly limit: number; rea
   if (prefix !== '') checkKey(prefix)
   if (options.after !== undefined) checkKey(options.after)
   const { limit } = options
-  if (!Number.isInteger(limit) || limit < 1 || limit > listMax) throw new TypeError(`list: limit must be 1 to ${listMax}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > listMax)
+    throw new TypeError(`list: limit must be 1 to ${listMax}`)
 }
 
-/** Refuses a time to live that is no positive number of milliseconds. */
-export function checkTtl(ttlMs: number | undefined): void {
+/** Refuses a time to live that is no positive number of milliseconds, and conditions that cannot both hold. */
+export function checkPut({ ttlMs, onlyIfAbsent, onlyIfEquals }: PutOptions): void {
   if (ttlMs !== undefined && !(ttlMs > 0 && ttlMs <= Number.MAX_SAFE_INTEGER / 2)) {
     throw new TypeError('ttlMs must be a positive number of milliseconds')
+  }
+  if (onlyIfAbsent === true && onlyIfEquals !== undefined) {
+    throw new TypeError('put: onlyIfAbsent and onlyIfEquals cannot both hold')
   }
 }
 

@@ -1,0 +1,126 @@
+import type { Clock } from '../base/clock.ts'
+import { Lru } from '../base/lru.ts'
+import { type Store, StoreUnavailable, type Value } from '../store/store.ts'
+
+export interface RecordsOptions<T> {
+  readonly store: Store
+  /** Where the records stand in the store: `api-key/`. */
+  readonly prefix: string
+  /** Makes of a stored value what is needed per request; `undefined` for what cannot be read. */
+  readonly read: (value: Value, id: string) => T | undefined
+  readonly now: Clock
+  readonly entriesMax: number
+}
+
+/** How long a record is used without asking the store again, even if the store never tells of a change. */
+export const trustMs = 60_000
+/** How long a record goes on being used while the store does not answer. */
+export const staleMs = 300_000
+/** Ids known to have no record. Apart from the records, so that guessing does not push out what is real. */
+const absentMax = 10_000
+const lookupsMax = 256
+/** While the store is known to be down nobody waits for it again so soon. */
+const downMs = 500
+
+/** Records of a store as requests need them: read once, in memory, and true again soon after any change. */
+export interface Records<T> {
+  /**
+   * The record, bare when it is known here. While the store does not answer, a record that was true less than
+   * `staleMs` ago is still given; an unknown one throws or rejects with `StoreUnavailable`.
+   */
+  get(id: string): T | undefined | Promise<T | undefined>
+  close(): void
+}
+
+interface Entry<T> {
+  readonly record: T | undefined
+  /** When the store last said so. */
+  confirmedAt: number
+  /** Before how many general alarms: an entry from before the last one must be asked for again. */
+  readonly alarms: number
+}
+
+/** A bounded cache in front of a store, kept true by the store's changes. */
+export function createRecords<T>({ store, prefix, read, now, entriesMax }: RecordsOptions<T>): Records<T> {
+  const present = new Lru<string, Entry<T>>({ entriesMax })
+  const absent = new Lru<string, Entry<T>>({ entriesMax: absentMax })
+  const asking = new Map<string, Promise<T | undefined>>()
+  let alarms = 0
+  let changes = 0
+  let downUntil = 0
+
+  const stopListening = store.onChange((key) => {
+    if (key === undefined) {
+      changes++
+      alarms++
+    } else if (key.startsWith(prefix)) {
+      changes++
+      const id = key.slice(prefix.length)
+      present.delete(id)
+      absent.delete(id)
+    }
+  })
+
+  function get(id: string): T | undefined | Promise<T | undefined> {
+    const entry = present.get(id) ?? absent.get(id)
+    if (entry !== undefined) {
+      const age = now() - entry.confirmedAt
+      // A clock that went back makes no entry younger.
+      if (entry.alarms === alarms && age >= 0 && age < trustMs) return entry.record
+    }
+    return ask(id, entry)
+  }
+
+  function ask(id: string, entry: Entry<T> | undefined): T | undefined | Promise<T | undefined> {
+    const under = asking.get(id)
+    if (under !== undefined) return under
+    if (now() < downUntil) return fallBack(entry, new StoreUnavailable('the store does not answer'))
+    if (asking.size >= lookupsMax) throw new StoreUnavailable(`${lookupsMax} look-ups wait for the store already`)
+    const before = changes
+    let answer: Value | undefined | Promise<Value | undefined>
+    try {
+      answer = store.get(prefix + id)
+    } catch (error) {
+      return fallBack(entry, error)
+    }
+    if (!(answer instanceof Promise)) return keep(id, answer, before)
+    return wait(id, entry, answer, before)
+  }
+
+  function wait(id: string, entry: Entry<T> | undefined, answer: Promise<Value | undefined>, before: number) {
+    const waiting = answer
+      .then(
+        (value) => keep(id, value, before),
+        (error: unknown) => fallBack(entry, error),
+      )
+      .finally(() => asking.delete(id))
+    asking.set(id, waiting)
+    return waiting
+  }
+
+  function keep(id: string, value: Value | undefined, before: number): T | undefined {
+    const record = value === undefined ? undefined : read(value, id)
+    // Something changed while the question was under way: the answer may be the old one. Use it, do not keep it.
+    if (changes !== before) return record
+    const kept = record === undefined ? absent : present
+    kept.set(id, { record, confirmedAt: now(), alarms })
+    return record
+  }
+
+  function fallBack(entry: Entry<T> | undefined, error: unknown): T | undefined {
+    if (!(error instanceof StoreUnavailable)) throw error
+    const at = now()
+    if (at >= downUntil) downUntil = at + downMs
+    if (entry?.record !== undefined && at - entry.confirmedAt < staleMs) return entry.record
+    throw error
+  }
+
+  return {
+    get,
+    close() {
+      stopListening()
+      present.clear()
+      absent.clear()
+    },
+  }
+}
