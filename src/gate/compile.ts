@@ -96,12 +96,17 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     return steps
   }
   const replyHeaders: string[] = []
+  const encryptedOnly: string[] = []
   const upstreamHeaders: string[] = []
   for (const { steps } of chosen) {
     for (const [name, value] of Object.entries(steps.replyHeaders ?? {})) replyHeaders.push(name, value)
+    for (const [name, value] of Object.entries(steps.replyHeadersEncrypted ?? {})) encryptedOnly.push(name, value)
     for (const [name, value] of Object.entries(steps.upstreamHeaders ?? {})) upstreamHeaders.push(name, value)
   }
-  const replaced = new Set(replyHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()))
+  const replyHeadersEncrypted = [...replyHeaders, ...encryptedOnly]
+  const replaced = new Set(
+    replyHeadersEncrypted.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
+  )
   const all = chosen.map(({ steps }) => steps)
   return {
     operation,
@@ -118,6 +123,7 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
       replaced,
     ),
     replyHeaders,
+    replyHeadersEncrypted,
     upstreamHeaders,
     requestBytesMax: Math.min(requestBytesDefault, ...all.map(({ requestBytesMax: max }) => max ?? Infinity)),
     responseBytesMax: Math.min(responseBytesDefault, ...all.map(({ responseBytesMax: max }) => max ?? Infinity)),

@@ -4,7 +4,7 @@ import type { IncomingRequest } from './arrival.ts'
 import { bodyTooLarge, bringsBody, decodeBody, decodeRequestBody, PassingBody, readBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { isIdempotent, upstreamHeaders, upstreamPath } from './forward.ts'
-import { type Program, runPhase } from './program.ts'
+import { type Program, replyHeadersFor, runPhase } from './program.ts'
 import { answerReply, denialReply, type OutgoingReply, overlayHeaders, writeHead } from './reply.ts'
 import type { Route } from './router.ts'
 import { isFailure, type UpstreamTarget, upstreamDenial, upstreamDenials } from './upstream.ts'
@@ -351,7 +351,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     for (let i = 0; i < all.length; i += 2) {
       if (rules.get(all[i]!).keep) flat.push(all[i]!, all[i + 1]!)
     }
-    const common = this.#program.replyHeaders
+    const common = replyHeadersFor(this.#program, this.exchange.peer)
     for (let i = 0; i < common.length; i++) flat.push(common[i]!)
     flat.push('portcullis-request-id', this.exchange.id)
     if (this.exchange.replyHeaders.length > 0) overlayHeaders(flat, this.exchange.replyHeaders)
@@ -397,7 +397,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 
   #commonHeaders(): string[] {
-    const common = [...this.#program.replyHeaders, 'portcullis-request-id', this.exchange.id]
+    const common = [...replyHeadersFor(this.#program, this.exchange.peer), 'portcullis-request-id', this.exchange.id]
     if (this.exchange.replyHeaders.length > 0) overlayHeaders(common, this.exchange.replyHeaders)
     return common
   }

@@ -2,6 +2,7 @@ import type { Operation } from '../openapi/operation.ts'
 import type { Exchange } from './exchange.ts'
 import type { Step } from './guard.ts'
 import type { HeaderRules } from './headers.ts'
+import type { Peer } from './peer.ts'
 import { type Denial, denial, type Verdict } from './verdict.ts'
 
 /** All that will happen to a request for one operation: one flat array of steps per phase, and what is known at load. */
@@ -18,6 +19,8 @@ export interface Program {
   readonly responseHeaders: HeaderRules
   /** Name, value, name, value …: on every reply. */
   readonly replyHeaders: readonly string[]
+  /** The same, and those that belong on encrypted connections only. */
+  readonly replyHeadersEncrypted: readonly string[]
   /** Name, value, name, value …: on every request to the upstream. */
   readonly upstreamHeaders: readonly string[]
   readonly requestBytesMax: number
@@ -28,6 +31,11 @@ export interface Program {
   readonly streams: boolean
   /** For `explain`: the guards of each phase in running order. */
   readonly listing: readonly { readonly guard: string; readonly phase: string; readonly mode: string }[]
+}
+
+/** The headers that stand on every reply over this connection. */
+export function replyHeadersFor(program: Program, peer: Peer): readonly string[] {
+  return peer.encrypted ? program.replyHeadersEncrypted : program.replyHeaders
 }
 
 const guardFailed = denial(503, 'gate.guard-failed', 'The request could not be checked. Try again later.')

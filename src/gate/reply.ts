@@ -65,6 +65,8 @@ export function denialReply(
 ): { readonly headers: string[]; readonly body: string } {
   const { contentType, body } = renderProblem(refusal, { id, accept, docsBase })
   const headers = [...common, 'content-type', contentType, 'content-length', String(Buffer.byteLength(body))]
+  // A cache may keep a 404, 405 or 410 of its own accord (RFC 9110, 15.1): a refusal is for one caller at one time.
+  headers.push('cache-control', 'no-store')
   if (refusal.headers !== undefined) {
     for (const name in refusal.headers) headers.push(name, refusal.headers[name]!)
   }

@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici'
 import type { Exchange } from './exchange.ts'
 import type { Ending } from './flight.ts'
 import { upstreamHeaders, upstreamPath } from './forward.ts'
-import { runPhase } from './program.ts'
+import { replyHeadersFor, runPhase } from './program.ts'
 import { denialReply } from './reply.ts'
 import type { Route } from './router.ts'
 import { upstreamDenial } from './upstream.ts'
@@ -57,7 +57,8 @@ export function openTunnel(
   const refuse = (refusal: Denial) => {
     if (over) return
     exchange.denial = refusal
-    const common = [...route.program.replyHeaders, 'portcullis-request-id', exchange.id, ...exchange.replyHeaders]
+    const always = replyHeadersFor(route.program, exchange.peer)
+    const common = [...always, 'portcullis-request-id', exchange.id, ...exchange.replyHeaders]
     refuseUpgrade(socket, refusal, exchange.id, common)
     finish(refusal.status, common, undefined)
   }
