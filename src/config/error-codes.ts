@@ -94,6 +94,22 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'An address range cannot be understood',
     help: 'Write an IPv4 or IPv6 address or range: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.',
   },
+  P1040: {
+    title: 'The store is not known',
+    help: '`store.url` is `sqlite:FILE`, `sqlite::memory:` (ends with the process) or `postgres://user:password@host:5432/database?sslmode=verify-full`.',
+  },
+  P1041: {
+    title: 'The counters are not known',
+    help: '`counters.url` is `memory`, or `redis://user:password@host:6379/0` (`rediss://` with TLS) for Redis or Valkey.',
+  },
+  P1042: {
+    title: 'An API key cannot be made so',
+    help: 'A name has 1 to 200 printable characters; scopes and roles are words without spaces, such as `orders:read`; at most 256 of each.',
+  },
+  P1043: {
+    title: 'A user cannot be made so',
+    help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
+  },
 }
 
 /** docs/reference/errors.md. */

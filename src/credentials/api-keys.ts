@@ -314,7 +314,7 @@ function checked({ name, scopes = [], roles = [], cidrs = [], owner, expiresAt }
       )
     }
   }
-  cidrs.forEach((cidr, i) => parseIpRange(cidr, `cidrs[${i}]`))
+  for (const [i, cidr] of cidrs.entries()) parseIpRange(cidr, `cidrs[${i}]`)
   if (expiresAt !== undefined && !Number.isFinite(expiresAt)) {
     throw new ConfigError('P1042', "a key's end is a time in milliseconds since the epoch")
   }

@@ -139,7 +139,7 @@ function fallen(level: number, elapsedMs: number, { count, windowMs }: Rate): nu
   if (elapsedMs <= 0) return level
   // Multiplied first: whole windows and whole counts then come out exact.
   const left = level - (elapsedMs * count) / windowMs
-  return left > 0 ? left : 0
+  return Math.max(left, 0)
 }
 
 /** Sums of fractions miss whole numbers by far less; a real cost is far larger. */

@@ -48,9 +48,7 @@ export function migrate(database: DatabaseSync, file: string): void {
   try {
     const version = pragma(database, 'user_version')
     const owner = pragma(database, 'application_id')
-    const tables = database.prepare(`SELECT count(*) AS n FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'`).get()![
-      'n'
-    ]
+    const tables = database.prepare(`SELECT count(*) AS n FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'`).get()!.n
     if (owner !== applicationId && (owner !== 0 || tables !== 0)) {
       throw new StoreUnavailable(`${file} is a database of another program; name another file in store.url`)
     }

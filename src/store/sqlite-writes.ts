@@ -72,10 +72,10 @@ export function createApply(database: DatabaseSync): (writes: readonly Write[]) 
         return note(write.key, remove.run(write.key, write.now).changes === 1)
       case 'add': {
         const row = current.get(write.key, write.now)
-        const before: unknown = row === undefined ? 0 : JSON.parse(row['value'] as string)
+        const before: unknown = row === undefined ? 0 : JSON.parse(row.value as string)
         const sum = typeof before === 'number' ? before + write.amount : Number.NaN
         if (!Number.isFinite(sum)) return undefined
-        const expiresAt = row === undefined ? write.expiresAt : (row['expires_at'] as number | null)
+        const expiresAt = row === undefined ? write.expiresAt : (row.expires_at as number | null)
         upsert.run(write.key, JSON.stringify(sum), expiresAt)
         return sum
       }

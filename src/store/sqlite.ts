@@ -58,8 +58,8 @@ export function createSqliteStore({ file, log, now = Date.now }: SqliteOptions):
   function get(key: string): Value | undefined {
     checkKey(key)
     const row = read(() => reads.get.get(key))
-    if (row === undefined || hasEnded(row['expires_at'])) return undefined
-    return JSON.parse(row['value'] as string) as Value
+    if (row === undefined || hasEnded(row.expires_at)) return undefined
+    return JSON.parse(row.value as string) as Value
   }
 
   async function put(key: string, value: Value, options: PutOptions = {}): Promise<boolean> {
@@ -91,7 +91,7 @@ export function createSqliteStore({ file, log, now = Date.now }: SqliteOptions):
     const { limit, after } = options
     const last = after !== undefined && compareKeys(after, prefix) >= 0 ? after : undefined
     const rows = read(() => reads.list(prefix, last, endOfPrefix(prefix), now(), limit))
-    return rows.map((row) => ({ key: row['key'] as string, value: JSON.parse(row['value'] as string) as Value }))
+    return rows.map((row) => ({ key: row.key as string, value: JSON.parse(row.value as string) as Value }))
   }
 
   async function add(key: string, amount: number, options: { ttlMs?: number } = {}): Promise<number> {
@@ -143,19 +143,19 @@ export function createSqliteStore({ file, log, now = Date.now }: SqliteOptions):
     function look(first: boolean): void {
       if (closed) return
       try {
-        const newest = reads.dataVersion.get()!['data_version']
+        const newest = reads.dataVersion.get()!.data_version
         if (newest === version) return
         version = newest
         if (first) {
-          seen = Number(reads.lastChange.get()!['seq'])
+          seen = Number(reads.lastChange.get()!.seq)
           return
         }
         const rows = reads.changes.all(seen, changesReadMax)
         if (rows.length === 0) return
-        const complete = rows.length < changesReadMax && Number(rows[0]!['seq']) === seen + 1
-        seen = complete ? Number(rows.at(-1)!['seq']) : Number(reads.lastChange.get()!['seq'])
+        const complete = rows.length < changesReadMax && Number(rows[0]!.seq) === seen + 1
+        seen = complete ? Number(rows.at(-1)!.seq) : Number(reads.lastChange.get()!.seq)
         if (!complete) changes.tell(undefined)
-        else for (const row of rows) changes.tell(row['key'] as string)
+        else for (const row of rows) changes.tell(row.key as string)
         failing = false
       } catch (error) {
         if (!failing) log.warn('the store cannot be watched for changes', { file, reason: messageOf(error) })

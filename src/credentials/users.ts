@@ -1,0 +1,238 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import {
+  type Options as Argon2Options,
+  hash as argon2Hash,
+  verify as argon2Verify,
+  parseOptions,
+} from '@node-rs/argon2'
+import type { Clock } from '../base/clock.ts'
+import { ConfigError } from '../base/errors.ts'
+import { Lru } from '../base/lru.ts'
+import type { Store, Value } from '../store/store.ts'
+import { createRecords, type Records } from './records.ts'
+import { type Refusal, refused, setOf } from './secret.ts'
+
+const prefix = 'user/'
+const nameMax = 200
+const passwordMax = 1_024
+/** NIST SP 800-63B, 3.1.1.2: at least 15 characters where the password is the only factor; 8 is its floor. */
+const passwordMin = 8
+const listMax = 1_000
+
+/** What a password costs to try: memory, passes, lanes. */
+export interface PasswordCost {
+  readonly memoryKiB: number
+  readonly passes: number
+  readonly lanes: number
+}
+
+/** RFC 9106, 4, second recommended option: Argon2id with 64 MiB, 3 passes, 4 lanes; 50 to 100 ms. */
+export const defaultCost: PasswordCost = { memoryKiB: 65_536, passes: 3, lanes: 4 }
+
+/** A user as it may be shown: everything but the password. */
+export interface User {
+  readonly name: string
+  readonly scopes: readonly string[]
+  readonly roles: readonly string[]
+  readonly createdAt: number
+}
+
+/** What a right password says. The same object until the record changes. */
+export interface VerifiedUser {
+  readonly kind: 'verified'
+  readonly name: string
+  readonly scopes: ReadonlySet<string>
+  readonly roles: ReadonlySet<string>
+}
+
+/** `busy`: too many passwords are being checked already; the caller may come again (503 with Retry-After). */
+export type UserRefusal = Refusal<'mismatch' | 'busy'>
+
+export interface Users {
+  /** Makes a user, or gives one a new password and rights. Throws `ConfigError` for what cannot be. */
+  set(name: string, password: string, rights?: { scopes?: readonly string[]; roles?: readonly string[] }): Promise<User>
+  remove(name: string): Promise<boolean>
+  /** By name; `after` the last name of the page before. At most 1,000. */
+  list(options?: { readonly limit?: number; readonly after?: string }): Promise<User[]>
+  /**
+   * Judges a name and a password. An unknown user costs the same path and time as a wrong password. A pair that
+   * proved right is remembered for a minute, so that Basic does not cost a slow hash per request; a changed or
+   * removed user is forgotten at once. Throws or rejects with `StoreUnavailable` as API keys do.
+   */
+  verify(name: string, password: string): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal>
+  close(): void
+}
+
+export interface UsersOptions {
+  readonly store: Store
+  readonly now?: Clock
+  readonly cost?: PasswordCost
+  /** Passwords hashed at once; each takes the memory that `cost` says. */
+  readonly concurrency?: number
+  /** How many more may wait for their turn. */
+  readonly queueMax?: number
+}
+
+const rememberMs = 60_000
+const rememberedMax = 10_000
+const mismatch = refused('mismatch')
+const busy = refused('busy')
+
+/** Users for HTTP Basic (RFC 7617) in a store, their passwords under Argon2id (RFC 9106). */
+export function createUsers({
+  store,
+  now = Date.now,
+  cost = defaultCost,
+  concurrency = 2,
+  queueMax = 64,
+}: UsersOptions): Users {
+  let records: Records<Known> | undefined
+  const queue = createQueue(concurrency, queueMax)
+  // Right pairs by a keyed hash whose key never leaves this process: memory shows no password, not even its plain hash.
+  const pepper = randomBytes(32)
+  const remembered = new Lru<string, { readonly hash: string; readonly until: number }>({ entriesMax: rememberedMax })
+  const nobody = hashOfNobody(cost)
+
+  function verify(name: string, password: string): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal> {
+    records ??= createRecords({ store, prefix, read: known, now, entriesMax: rememberedMax })
+    const user = normalized(name)
+    const found = isName(user) ? records.get(user) : undefined
+    const given = normalized(password)
+    return found instanceof Promise ? found.then((later) => judge(later, user, given)) : judge(found, user, given)
+  }
+
+  function judge(found: Known | undefined, name: string, password: string) {
+    const pair = createHmac('sha256', pepper).update(`${name.length}:${name}${password}`).digest('base64url')
+    const earlier = remembered.get(pair)
+    if (found !== undefined && earlier !== undefined && earlier.hash === found.hash && now() < earlier.until) {
+      return found.verified
+    }
+    return check(found, name, password, pair)
+  }
+
+  async function check(found: Known | undefined, name: string, password: string, pair: string) {
+    const right = await queue(() => argon2Verify(found?.hash ?? nobody, password.slice(0, passwordMax)))
+    if (right === undefined) return busy
+    if (!right || found === undefined || password.length > passwordMax) return mismatch
+    remembered.set(pair, { hash: found.hash, until: now() + rememberMs })
+    if (isWeaker(found.hash, cost)) strengthen(name, found, password).catch(() => {})
+    return found.verified
+  }
+
+  /** A hash made with less than today's cost is made anew while the password is at hand. */
+  async function strengthen(name: string, found: Known, password: string): Promise<void> {
+    const value = await store.get(prefix + name)
+    if (value === undefined || known(value, name)?.hash !== found.hash) return
+    const hash = await queue(() => argon2Hash(password, argon2Options(cost)))
+    if (hash !== undefined) await store.put(prefix + name, { ...(value as object), hash }, { onlyIfEquals: value })
+  }
+
+  return {
+    verify,
+    async set(name, password, { scopes = [], roles = [] } = {}) {
+      const user = normalized(name)
+      const secret = normalized(password)
+      // RFC 7617, 2: a name with a colon could not be told from the password.
+      if (!isName(user) || user.includes(':')) {
+        throw new ConfigError('P1043', `a user's name has 1 to ${nameMax} printable characters and no colon`)
+      }
+      if (secret.length < passwordMin || secret.length > passwordMax) {
+        throw new ConfigError('P1043', `a password has ${passwordMin} to ${passwordMax} characters`)
+      }
+      const hash = await argon2Hash(secret, argon2Options(cost))
+      const stored = { name: user, hash, scopes: [...scopes], roles: [...roles], createdAt: now() }
+      await store.put(prefix + user, stored)
+      const { hash: _, ...shown } = stored
+      return shown
+    },
+    async remove(name) {
+      const user = normalized(name)
+      return isName(user) && (await store.delete(prefix + user))
+    },
+    async list({ limit = listMax, after } = {}) {
+      const options = { limit: Math.min(limit, listMax), ...(after === undefined ? {} : { after: prefix + after }) }
+      const entries = await store.list(prefix, options)
+      return entries
+        .map(({ value }) => parse(value))
+        .filter((stored) => stored !== undefined)
+        .map(({ hash: _, ...shown }) => shown)
+    },
+    close() {
+      records?.close()
+      records = undefined
+      remembered.clear()
+    },
+  }
+}
+
+/** RFC 8265, 3.3 and 4.2: people type the same name in several Unicode forms. */
+function normalized(text: string): string {
+  return text.normalize('NFC')
+}
+
+function isName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 7617, 2: no control characters.
+  return name.length >= 1 && name.length <= nameMax && name.isWellFormed() && !/[\x00-\x1f\x7f]/.test(name)
+}
+
+function argon2Options({ memoryKiB, passes, lanes }: PasswordCost): Argon2Options {
+  // The library's default algorithm is Argon2id, its default version 1.3.
+  return { memoryCost: memoryKiB, timeCost: passes, parallelism: lanes }
+}
+
+function isWeaker(hash: string, cost: PasswordCost): boolean {
+  const { memoryCost, timeCost } = parseOptions(hash)
+  return memoryCost * timeCost < cost.memoryKiB * cost.passes
+}
+
+/** A hash of today's cost that belongs to no password: random bytes in the PHC string format. */
+function hashOfNobody({ memoryKiB, passes, lanes }: PasswordCost): string {
+  const bytes = (count: number) => randomBytes(count).toString('base64').replace(/=+$/, '')
+  return `$argon2id$v=19$m=${memoryKiB},t=${passes},p=${lanes}$${bytes(16)}$${bytes(32)}`
+}
+
+interface StoredUser extends User {
+  readonly hash: string
+}
+
+interface Known {
+  readonly hash: string
+  readonly verified: VerifiedUser
+}
+
+function parse(value: Value): StoredUser | undefined {
+  const stored = value as Partial<StoredUser> | null
+  if (typeof stored !== 'object' || stored === null) return undefined
+  const { name, hash, scopes, roles, createdAt } = stored
+  if (typeof name !== 'string' || typeof hash !== 'string' || !hash.startsWith('$argon2id$')) return undefined
+  return Array.isArray(scopes) && Array.isArray(roles) && typeof createdAt === 'number'
+    ? (stored as StoredUser)
+    : undefined
+}
+
+function known(value: Value, name: string): Known | undefined {
+  const stored = parse(value)
+  if (stored === undefined || stored.name !== name) return undefined
+  const verified = { kind: 'verified', name, scopes: setOf(stored.scopes), roles: setOf(stored.roles) } as const
+  return { hash: stored.hash, verified }
+}
+
+/** Runs at most `concurrency` at once and lets `queueMax` wait; further ones get `undefined` at once. */
+function createQueue(concurrency: number, queueMax: number) {
+  let running = 0
+  const waiting: (() => void)[] = []
+  return async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    if (running >= concurrency) {
+      if (waiting.length >= queueMax) return undefined
+      await new Promise<void>((resolve) => waiting.push(resolve))
+    } else running++
+    try {
+      return await work()
+    } finally {
+      // Hands its place over, so that nobody slips in between.
+      const next = waiting.shift()
+      if (next === undefined) running--
+      else next()
+    }
+  }
+}
