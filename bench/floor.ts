@@ -53,7 +53,9 @@ createServer((request, reply) => {
   }
   headers.push('x-forwarded-for', request.socket.remoteAddress ?? '')
   const { method, url: path } = request as { method: Dispatcher.HttpMethod; url: string }
-  const forward = (body: Buffer | null) => upstream.dispatch({ path, method, headers, body }, new Handler(reply))
+  const forward = (body: Buffer | null) => {
+    upstream.dispatch({ path, method, headers, body }, new Handler(reply))
+  }
   if (request.headers['content-length'] === undefined) return forward(null)
   const chunks: Buffer[] = []
   request.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { messageOf } from '../base/errors.ts'
-import { RangeSet } from '../base/ip.ts'
+import { parseIpRange, RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import type { ListenSettings } from '../config/settings.ts'
@@ -22,10 +22,16 @@ export interface Running {
   readonly stop: () => Promise<void>
 }
 
+export interface ServeOptions {
+  readonly log: Logger
+  /** Where the gate keeps what it makes itself: certificates, control socket. Default: `.portcullis` beside the configuration. */
+  readonly stateDir?: string
+}
+
 /** Brings a configuration to life: store, counters, documents, guards, listeners. The one place that wires parts together. */
-export async function serve(first: Config, { log }: { readonly log: Logger }): Promise<Running> {
+export async function serve(first: Config, { log, ...given }: ServeOptions): Promise<Running> {
   const now = Date.now
-  const stateDir = stateDirOf(first)
+  const stateDir = given.stateDir ?? stateDirOf(first)
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
   let config = first
   const store = await openStore(config.settings.store.url, { log })
@@ -41,7 +47,7 @@ export async function serve(first: Config, { log }: { readonly log: Logger }): P
     return openListener(entry, {
       handlers: { request: to.request, upgrade: to.upgrade },
       limits: from.settings.connection,
-      trusted: new RangeSet(from.settings.trustedProxies),
+      trusted: new RangeSet(from.settings.trustedProxies.map(parseIpRange)),
       log,
       stateDir,
       now,
