@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+// Plain JavaScript that also an old Node can read, because its one task is to say that Node is too old.
+import { existsSync } from 'node:fs'
+
+var needed = [22, 18]
+var found = process.versions.node.split('.').map(Number)
+
+if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
+  process.stderr.write(
+    'Portcullis needs Node.js ' + needed.join('.') + ' or later; this is ' + process.version + ' (' + process.execPath + ').\n' +
+      'In a checkout `npm run -s portcullis -- <command>` brings its own; elsewhere see https://nodejs.org/en/download.\n',
+  )
+  process.exit(2)
+}
+
+// A checkout runs its sources as they are; the published package holds only dist.
+var source = new URL('../src/cli/main.ts', import.meta.url)
+var built = new URL('../dist/cli/main.js', import.meta.url)
+
+import((existsSync(source) ? source : built).href)
+  .then(function (program) {
+    return program.main(process.argv.slice(2))
+  })
+  .then(
+    function (code) {
+      process.exitCode = code
+    },
+    function (error) {
+      process.stderr.write((error && error.stack ? error.stack : String(error)) + '\n')
+      process.exitCode = 2
+    },
+  )

@@ -1,0 +1,98 @@
+import { relative } from 'node:path'
+import { ConfigError, ConfigErrors, messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import { framed } from '../config/frame.ts'
+import type { Config } from '../config/load.ts'
+import { watchFiles } from '../config/watch.ts'
+import { problemsOf } from './output.ts'
+import { type Running, serve } from './serve.ts'
+
+export interface RunOptions {
+  readonly log: Logger
+  /** Reads the configuration anew, for a reload. Throws what is wrong with it. */
+  readonly read: () => Promise<Config>
+  /** Called once, when the gate serves. */
+  readonly onReady: (running: Running, config: Config) => void | Promise<void>
+  /** Called after a change was taken over. */
+  readonly onReload?: (running: Running, config: Config) => void | Promise<void>
+}
+
+/**
+ * Serves a configuration until the process is told to end (SIGTERM, SIGINT). A changed file or SIGHUP takes the new
+ * configuration over; one that does not hold is told and the old one stays in force.
+ */
+export async function runGate(first: Config, { log, read, onReady, onReload }: RunOptions): Promise<void> {
+  const running = await serve(first, { log })
+  let config = first
+  tellWarnings(first, log)
+
+  const reload = async (why: string): Promise<void> => {
+    try {
+      const next = await read()
+      config = next
+      watch.update([...next.files, ...running.load().files])
+      await running.reload(next)
+      watch.update(running.load().files)
+      tellWarnings(next, log)
+      log.info('The new configuration is in force.', { because: why })
+      await onReload?.(running, next)
+    } catch (error) {
+      tellRefused(error, config, log)
+    }
+  }
+  // One reload after the other; what changes meanwhile comes after it, once.
+  let busy: Promise<void> = Promise.resolve()
+  let waiting = false
+  const request = (why: string) => {
+    if (waiting) return
+    waiting = true
+    busy = busy.then(() => {
+      waiting = false
+      return reload(why)
+    })
+  }
+
+  const watch = watchFiles(running.load().files, () => request('a file changed'))
+  const hangUp = () => request('SIGHUP')
+  process.on('SIGHUP', hangUp)
+  await onReady(running, first)
+
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  // A second signal is somebody who will not wait.
+  const force = () => process.exit(1)
+  process.once('SIGTERM', force)
+  process.once('SIGINT', force)
+  log.info('Stopping: no new connections, requests in flight are answered.', { signal })
+  watch.close()
+  process.off('SIGHUP', hangUp)
+  await busy
+  await running.stop()
+  process.off('SIGTERM', force)
+  process.off('SIGINT', force)
+}
+
+function tellWarnings(config: Config, log: Logger): void {
+  for (const warning of config.warnings) {
+    const { file, line } = warning.place ?? {}
+    log.warn(warning.hint === undefined ? `${warning.message}.` : `${warning.message}: ${warning.hint}.`, {
+      code: warning.code,
+      ...(file !== undefined && { file: relative('', file) }),
+      ...(line !== undefined && { line }),
+    })
+  }
+}
+
+/** Operators watch for this line: the gate runs on, with what it had. */
+function tellRefused(error: unknown, config: Config, log: Logger): void {
+  const known = error instanceof ConfigError || error instanceof ConfigErrors
+  const text = config.redact(known ? framed(error) : messageOf(error))
+  if (process.stderr.isTTY) {
+    log.error(`The new configuration is refused; the old one stays in force.\n${text}`)
+    return
+  }
+  const errors = known ? (JSON.parse(config.redact(JSON.stringify(problemsOf(error)))) as object[]) : undefined
+  log.error('The new configuration is refused; the old one stays in force.', errors === undefined ? { error: text } : { errors })
+}
