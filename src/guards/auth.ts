@@ -1,0 +1,284 @@
+import { ConfigError } from '../base/errors.ts'
+import { object, z } from '../config/language.ts'
+import { createApiKeys } from '../credentials/api-keys.ts'
+import { createSessions } from '../credentials/sessions.ts'
+import { createUsers } from '../credentials/users.ts'
+import type { Exchange } from '../gate/exchange.ts'
+import type { Guard, Host, Step } from '../gate/guard.ts'
+import type { Principal } from '../gate/principal.ts'
+import type { Denial, Verdict } from '../gate/verdict.ts'
+import type { ApiDocument, SecurityScheme } from '../openapi/operation.ts'
+import { type ApiKeyJudge, apiKeyJudge, apiKeyReader } from './auth/api-key.ts'
+import { authorizationReader } from './auth/authorization.ts'
+import { basicJudge } from './auth/basic.ts'
+import { createBearerJudge } from './auth/bearer.ts'
+import {
+  apiKeyChallenge,
+  basicChallenge,
+  bearerChallenge,
+  certificateChallenge,
+  sessionChallenge,
+  unencrypted,
+} from './auth/challenge.ts'
+import type { Judged, Reader } from './auth/contract.ts'
+import { createIssuer, type IssuerSettings, issuersShape, openIssuer, tokenRefusals } from './auth/issuer.ts'
+import { mtlsReader, mtlsShape } from './auth/mtls.ts'
+import {
+  type AuthPlan,
+  apiKeyHeader,
+  apiKeyPlaces,
+  methodsByType,
+  setAuthPlan,
+  setSeveralProofs,
+  severalProofsOf,
+} from './auth/plan.ts'
+import { watchRevocations } from './auth/revocations.ts'
+import { sessionReader, sessionShape } from './auth/session.ts'
+import { share } from './auth/share.ts'
+
+const builtIn = ['apiKey', 'basic', 'session', 'mtls'] as const
+
+const methodList = z.array(z.string().min(1)).max(64)
+
+const longForm = object({
+  methods: methodList
+    .optional()
+    .describe(
+      'Ways to prove who one is, the first that is shown counts as the caller: apiKey, basic, session, mtls, and names of `issuers`. Default: apiKey and every issuer.',
+    ),
+  schemes: z
+    .record(z.string(), methodList.min(1))
+    .default({})
+    .describe("Which of them prove a security scheme of the document, by the scheme's name. Default: by its type."),
+  forwardCredentials: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Hands verified credentials on to the upstream. Without it the upstream learns who calls from `Portcullis-Subject` and so on.',
+    ),
+  session: sessionShape.prefault({}),
+  mtls: mtlsShape.prefault({}),
+})
+
+/** The list of methods, a map from scheme names to such lists, or the long form. */
+const authShape = z
+  .union([
+    methodList.transform((methods) => longForm.parse({ methods })),
+    longForm,
+    z.record(z.string(), methodList.min(1)).transform((schemes) => longForm.parse({ schemes })),
+  ])
+  .prefault({})
+  .describe('How callers may prove who they are.')
+
+type AuthOptions = z.output<typeof longForm>
+
+const rootShape = object({ issuers: issuersShape })
+type AuthRoot = z.output<typeof rootShape>
+
+/**
+ * Finds out who calls. Refuses nobody by itself: a credential that is not believed is noted, so that limits count it,
+ * and `security` answers it where the operation asks for one.
+ */
+export const auth: Guard<AuthOptions, AuthRoot> = {
+  name: 'auth',
+  stage: 'identify',
+  options: authShape,
+  root: rootShape,
+  async setup(options, host, { issuers }) {
+    const methods = listMethods(options, issuers)
+    checkMethods(methods, issuers, host.api)
+    const realm = host.api
+    /** One cache for each kind of credential in a process, whatever the number of APIs and reloads. */
+    const shared = <T extends { close(): void }>(name: string, make: () => T): T => {
+      const { value, release } = share(host.store, name, () => {
+        const made = make()
+        return { value: made, close: () => made.close() }
+      })
+      host.onClose(release)
+      return value
+    }
+    const refusals = tokenRefusals(realm)
+    const trusted = methods.filter((method) => issuers[method] !== undefined)
+    const trustedNames = new Set(trusted)
+    const keys = methods.includes('apiKey')
+      ? apiKeyJudge(
+          shared('api-keys', () => createApiKeys(host)),
+          realm,
+        )
+      : undefined
+    const users = methods.includes('basic')
+      ? basicJudge(
+          shared('users', () => createUsers(host)),
+          realm,
+        )
+      : undefined
+    const bearer = trusted.length === 0 ? undefined : await openBearer(trusted, issuers, host)
+    const certificates = methods.includes('mtls') ? mtlsReader(options.mtls, realm) : undefined
+    const sessions = methods.includes('session') ? shared('sessions', () => createSessions(host)) : undefined
+    const rank = new Map(methods.map((method, index) => [method, index]))
+    const forward = options.forwardCredentials
+
+    async function openBearer(names: readonly string[], all: AuthRoot['issuers'], { store, log, onClose, now }: Host) {
+      const { revocations, close } = await watchRevocations(store, log)
+      onClose(close)
+      const opened = names.map((name) => {
+        const settings = all[name]!
+        const { value: source, release } = share(now, `${name}\0${JSON.stringify(settings)}`, () => {
+          const made = openIssuer(name, settings, { now, log })
+          return { value: made, close: () => made.asker.close() }
+        })
+        onClose(release)
+        return createIssuer(name, settings, source, refusals, { now, log })
+      })
+      return createBearerJudge({ issuers: opened, refusals, revocations })
+    }
+
+    function planFor(document: ApiDocument): AuthPlan {
+      const header = apiKeyHeader(document)
+      const cookie = sessionCookies(document)[0]!
+      const challengeOf = (method: string): string => {
+        switch (method) {
+          case 'apiKey':
+            return apiKeyChallenge(realm, header)
+          case 'basic':
+            return basicChallenge(realm)
+          case 'session':
+            return sessionChallenge(realm, cookie)
+          case 'mtls':
+            return certificateChallenge(realm)
+          default:
+            return bearerChallenge(realm)
+        }
+      }
+      return {
+        methods,
+        realm,
+        methodsFor: (scheme: SecurityScheme) =>
+          options.schemes[scheme.name] ?? methodsByType(scheme, methods, trustedNames),
+        challenge: (wanted) => [...new Set(wanted.map(challengeOf))].join(', '),
+      }
+    }
+
+    function sessionCookies(document: ApiDocument): readonly string[] {
+      if (options.session.cookie !== undefined) return [options.session.cookie]
+      const named = apiKeyPlaces(document).flatMap((place) => (place.in === 'cookie' ? [place.name] : []))
+      return named.length > 0 ? named : ['__Host-session']
+    }
+
+    function readersFor(document: ApiDocument): readonly Reader[] {
+      const places = apiKeyPlaces(document)
+      const readers: Reader[] = []
+      if (certificates !== undefined) readers.push(certificates)
+      if (bearer !== undefined || keys !== undefined || users !== undefined) {
+        const bareKeys = places.some(({ in: where, name }) => where === 'header' && name === 'authorization')
+        readers.push(authorizationReader({ bearer, keys, users, bareKeys, forward, realm }))
+      }
+      if (keys !== undefined) readers.push(...apiKeyReaders(keys, places))
+      if (sessions !== undefined) {
+        for (const cookie of sessionCookies(document)) {
+          readers.push(sessionReader(sessions, { ...options.session, cookie }, { realm, forward }))
+        }
+      }
+      return readers
+    }
+
+    function apiKeyReaders(judge: ApiKeyJudge, places: ReturnType<typeof apiKeyPlaces>): readonly Reader[] {
+      const own = places.filter(
+        ({ in: where, name }) => name !== 'authorization' && (where === 'header' || sessions === undefined),
+      )
+      if (!own.some(({ in: where }) => where === 'header')) own.push({ in: 'header', name: 'x-api-key' })
+      return own.map((place) => apiKeyReader(judge, place, forward))
+    }
+
+    // All operations of a document share their readers, and so what those remember.
+    const perDocument = new Map<ApiDocument, { readonly step: Step; readonly plan: AuthPlan }>()
+    return (operation) => {
+      if (operation.kind !== 'listed') return undefined
+      const { document } = operation
+      let compiled = perDocument.get(document)
+      if (compiled === undefined) {
+        compiled = { step: identify(readersFor(document), rank), plan: planFor(document) }
+        perDocument.set(document, compiled)
+      }
+      setAuthPlan(operation, compiled.plan)
+      return methods.length === 0 ? undefined : { requestHead: compiled.step }
+    }
+  },
+}
+
+function listMethods(options: AuthOptions, issuers: Readonly<Record<string, IssuerSettings>>): readonly string[] {
+  const mapped = Object.values(options.schemes).flat()
+  if (options.methods !== undefined) return [...new Set([...options.methods, ...mapped])]
+  return mapped.length > 0 ? [...new Set(mapped)] : ['apiKey', ...Object.keys(issuers)]
+}
+
+function checkMethods(
+  methods: readonly string[],
+  issuers: Readonly<Record<string, IssuerSettings>>,
+  api: string,
+): void {
+  for (const name of Object.keys(issuers)) {
+    if ((builtIn as readonly string[]).includes(name)) {
+      throw new ConfigError('P1408', `issuers.${name}: this name is taken by a method of \`auth\`; choose another`)
+    }
+  }
+  for (const method of methods) {
+    if ((builtIn as readonly string[]).includes(method) || issuers[method] !== undefined) continue
+    const known = [...builtIn, ...Object.keys(issuers)].join(', ')
+    throw new ConfigError(
+      'P1408',
+      `apis.${api}.auth: "${method}" is neither a method nor one of \`issuers\` (${known})`,
+    )
+  }
+}
+
+/** Reads every place a credential may stand in. Several good ones are all kept; a bad one spoils the rest. */
+function identify(readers: readonly Reader[], rank: ReadonlyMap<string, number>): Step {
+  function read(exchange: Exchange, from: number, firstPlace: string): Verdict | Promise<Verdict> {
+    let placeOfFirst = firstPlace
+    for (let i = from; i < readers.length; i++) {
+      const { place, read: readPlace } = readers[i]!
+      const judged = readPlace(exchange)
+      if (judged === undefined) continue
+      if (judged instanceof Promise) return readOn(exchange, i, placeOfFirst, judged)
+      if (judged === unencrypted) return judged
+      if (exchange.principal === undefined) placeOfFirst = place
+      note(exchange, judged, place, placeOfFirst)
+    }
+    return undefined
+  }
+
+  async function readOn(
+    exchange: Exchange,
+    at: number,
+    firstPlace: string,
+    pending: Promise<Judged>,
+  ): Promise<Verdict> {
+    const { place } = readers[at]!
+    const judged = await pending
+    const placeOfFirst = exchange.principal === undefined ? place : firstPlace
+    if (judged !== undefined) note(exchange, judged, place, placeOfFirst)
+    return read(exchange, at + 1, placeOfFirst)
+  }
+
+  function note(exchange: Exchange, judged: Principal | Denial, place: string, placeOfFirst: string): void {
+    if (judged.kind === 'denial') {
+      exchange.credentialDenial ??= judged
+      // Limits go by the address from here on: who shows a bad credential is nobody.
+      exchange.principal = undefined
+      return
+    }
+    if (exchange.credentialDenial !== undefined) return
+    const { principal } = exchange
+    if (principal === undefined) {
+      exchange.principal = judged
+      return
+    }
+    const before = severalProofsOf(exchange) ?? [{ principal, place: placeOfFirst }]
+    setSeveralProofs(exchange, [...before, { principal: judged, place }])
+    if (rankOf(judged) < rankOf(principal)) exchange.principal = judged
+  }
+
+  const rankOf = ({ via }: Principal) => rank.get(via) ?? rank.size
+  return (exchange) => read(exchange, 0, '')
+}
