@@ -20,17 +20,19 @@ import { ConfigError, messageOf } from '../base/errors.ts'
 import { canonicalAddress, clientNetwork, type RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import type { ConnectionLimits, ListenSettings } from '../config/settings.ts'
+import type { IncomingRequest } from './arrival.ts'
 import { Connection, type Finding } from './connection.ts'
 import type { Peer } from './peer.ts'
 import { acmeAnswer, isAcmeChallenge, redirectToHttps } from './redirect.ts'
 import { type CutCode, type Refused, rawRefusal, refusals, refuseReply } from './refusal.ts'
+import type { OutgoingReply } from './reply.ts'
 import { requestId } from './request-id.ts'
 import { openTlsFront, type TlsFront } from './tls/front.ts'
 import type { Denial } from './verdict.ts'
 
 /** What a listener hands on: a request or upgrade that kept to the protocol and its limits. */
 export interface ListenerHandlers {
-  request(request: IncomingMessage | Http2ServerRequest, reply: ServerResponse | Http2ServerResponse, peer: Peer): void
+  request(request: IncomingRequest, reply: OutgoingReply, peer: Peer): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer): void
 }
 
@@ -460,7 +462,8 @@ class Wire implements Listener {
       let fields = request.rawHeaders.length
       for (let i = 0; i < fields && request.rawHeaders[i]!.charCodeAt(0) === 0x3a; ) fields -= 2
       if (fields > limits.headerCount * 2) return this.#refuse(reply, refusals.headerCount, connection)
-      this.#options.handlers.request(request, reply, connection.peer!)
+      // The overloads of `end` keep the types apart, not the values.
+      this.#options.handlers.request(request, reply as unknown as OutgoingReply, connection.peer!)
     }
     server.on('request', onRequest)
     server.on('checkContinue', onRequest)
