@@ -110,6 +110,42 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A user cannot be made so',
     help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
   },
+  P1401: {
+    title: 'An issuer says in two ways how its tokens are signed',
+    help: 'An issuer has either public keys (`jwks`, or found through its metadata) or a `secret` with HS256, HS384 or HS512. Both at once would let somebody sign with what is public.',
+  },
+  P1402: {
+    title: "An issuer's keys cannot be used",
+    help: '`jwks` is an https URL, a file, or the JWK set itself (RFC 7517), with at least one public key for signatures: RSA of 2,048 bits or more, P-256, P-384, P-521 or Ed25519. Without it the keys are found through the metadata of `issuer`, which must then be an https URL. Plain http is accepted on loopback only.',
+  },
+  P1403: {
+    title: 'An operation does not say who may call it',
+    help: 'Add `security` to the operation or to the whole document; `security: []` says that it is open to everyone, and so does `x-portcullis: { public: true }` in an overlay. `unsecured: authenticate` asks for any credential instead.',
+  },
+  P1404: {
+    title: 'An operation names a security scheme that the document does not define',
+    help: 'Define it under `components.securitySchemes`, or mend the name.',
+  },
+  P1405: {
+    title: '`public` is neither true nor false',
+    help: '`x-portcullis: { public: true }` opens an operation to everyone.',
+  },
+  P1406: {
+    title: 'An operation asks for a credential and nothing can check one',
+    help: 'List at least one method under `auth`, or remove the key: then API keys and all `issuers` are accepted.',
+  },
+  P1407: {
+    title: 'An operation asks for a kind of credential that nothing can check',
+    help: 'List a fitting method or issuer under `auth`: `apiKey`, `basic`, `session`, `mtls`, or a name from `issuers`. Where another kind should stand for a scheme of the document, say so: `auth: { <scheme>: [apiKey] }`.',
+  },
+  P1408: {
+    title: '`auth` lists a method that does not exist',
+    help: 'Methods are `apiKey`, `basic`, `session`, `mtls` and the names under `issuers`, which must be other names than these four.',
+  },
+  P1409: {
+    title: 'Rights are incomplete',
+    help: '`authorize.permissions` says what operations need, `authorize.roles` says who has it: the first is of no use without the second. An entry of `allow` or `deny` names a subject, or `role:`, `app:`, `scope:`, `via:`, `sub:` followed by a name, or `*`.',
+  },
 }
 
 /** docs/reference/errors.md. */
