@@ -1,0 +1,152 @@
+import { mode, object, z } from '../config/language.ts'
+import type { Guard, Mode } from '../gate/guard.ts'
+import { type Denial, denial } from '../gate/verdict.ts'
+
+const credentialInQuery = denial(
+  400,
+  'query.credential',
+  'Credentials do not belong into the URL, which is written to logs and histories. Send them in a header; take this one for exposed and replace it.',
+)
+
+/** Everything this guard can refuse with; the reference is printed from it. */
+export const denials = [credentialInQuery]
+
+/**
+ * Names that stand for credentials, in lower case and without `-`, `_` and `.`, so that `api_key`, `api-key` and `apiKey`
+ * are one. Not here: `code` and `state`, which OAuth itself puts into a query (RFC 6749, 4.1.2).
+ */
+const credentialNames = [
+  'accesskey',
+  'accesstoken',
+  'apikey',
+  'apisecret',
+  'apitoken',
+  'appkey',
+  'appsecret',
+  'auth',
+  'authkey',
+  'authorization',
+  'authtoken',
+  'awsaccesskeyid',
+  'awssecretaccesskey',
+  'bearer',
+  'bearertoken',
+  'clientassertion',
+  'clientsecret',
+  'credential',
+  'credentials',
+  'idtoken',
+  'jsessionid',
+  'jwt',
+  'key',
+  'masterkey',
+  'otp',
+  'passphrase',
+  'passwd',
+  'password',
+  'phpsessid',
+  'privatekey',
+  'pwd',
+  'refreshtoken',
+  'secret',
+  'secretkey',
+  'session',
+  'sessionid',
+  'sessiontoken',
+  'sid',
+  'sig',
+  'signature',
+  'subscriptionkey',
+  'token',
+  'usertoken',
+  'xaccesstoken',
+  'xamzcredential',
+  'xamzsecuritytoken',
+  'xamzsignature',
+  'xapikey',
+  'xauthtoken',
+]
+
+interface Options {
+  readonly mode: Mode
+  readonly names: readonly string[]
+  readonly allow: readonly string[]
+}
+
+const names = (description: string) => z.array(z.string().min(1).max(256)).max(1_000).default([]).describe(description)
+
+/**
+ * Refuses credentials in the query string: by name, unless the document declares a query parameter of that name for
+ * another use, and by form under any name (T8).
+ */
+export const queryCredentials: Guard<Options> = {
+  name: 'queryCredentials',
+  stage: 'admit',
+  options: object({
+    mode: mode('How the rule stands.').default('enforce'),
+    names: names('Further parameter names that stand for credentials, in any spelling.'),
+    allow: names('Parameters that may hold what looks like a credential, such as `request` (RFC 9101). Exact names.'),
+  }).prefault({}),
+  setup(options) {
+    const known = new Map<string, Denial>()
+    for (const name of [...credentialNames, ...options.names.map(plain)]) {
+      // The evidence is the list's word, not the caller's.
+      known.set(name, { ...credentialInQuery, evidence: { parameter: name } })
+    }
+    const byForm: Denial = { ...credentialInQuery, evidence: { parameter: 'a value in the form of a credential' } }
+    const asScheme: Denial = { ...credentialInQuery, evidence: { parameter: "a security scheme's" } }
+    const allowed = new Set(options.allow)
+
+    return (operation) => {
+      const schemes = new Set<string>()
+      for (const scheme of operation.document.securitySchemes.values()) {
+        if (scheme.in === 'query' && scheme.parameterName !== undefined) schemes.add(scheme.parameterName)
+      }
+      const declared = new Set<string>()
+      for (const parameter of operation.parameters) {
+        if (parameter.in === 'query' && !schemes.has(parameter.name)) declared.add(parameter.name)
+      }
+      return {
+        requestHead(exchange) {
+          if (exchange.target.query === '') return undefined
+          for (const [name, value] of exchange.query()) {
+            if (allowed.has(name)) continue
+            if (schemes.has(name)) return asScheme
+            if (!declared.has(name)) {
+              const refusal = known.get(plain(name)) ?? known.get(plain(lastPart(name)))
+              if (refusal !== undefined) return refusal
+            }
+            if (looksLikeCredential(value)) return byForm
+          }
+          return undefined
+        },
+      }
+    }
+  },
+}
+
+/** Longer names are compared by their beginning only: none in the list is that long. */
+function plain(name: string): string {
+  return name.slice(0, 300).toLowerCase().replace(/[-_.]/g, '')
+}
+
+/** `token` of `user[token]` and of `filter.token`. */
+function lastPart(name: string): string {
+  const open = name.lastIndexOf('[')
+  if (open !== -1) return name.slice(open + 1, name.endsWith(']') ? -1 : undefined)
+  return name.slice(name.lastIndexOf('.') + 1)
+}
+
+/** A key of ours, a signed or encrypted token in compact form (RFC 7515, 7.1; RFC 7516, 7.1), an Authorization value. */
+function looksLikeCredential(value: string): boolean {
+  switch (value.charCodeAt(0) | 0x20) {
+    case 0x70: // p
+      return /^pk_[\w-]{16,}/.test(value)
+    case 0x65: // eyJ, base64url of {"
+      return /^eyJ[\w-]{8,}(?:\.[\w-]*){2,4}$/.test(value)
+    case 0x62: // b
+      return /^(?:bearer|basic)\s+[\w+/=.~-]{8,}$/i.test(value)
+    default:
+      return false
+  }
+}
