@@ -118,10 +118,6 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: "An issuer's keys cannot be used",
     help: '`jwks` is an https URL, a file, or the JWK set itself (RFC 7517), with at least one public key for signatures: RSA of 2,048 bits or more, P-256, P-384, P-521 or Ed25519. Without it the keys are found through the metadata of `issuer`, which must then be an https URL. Plain http is accepted on loopback only.',
   },
-  P1403: {
-    title: 'An operation does not say who may call it',
-    help: 'Add `security` to the operation or to the whole document; `security: []` says that it is open to everyone, and so does `x-portcullis: { public: true }` in an overlay. `unsecured: authenticate` asks for any credential instead.',
-  },
   P1404: {
     title: 'An operation names a security scheme that the document does not define',
     help: 'Define it under `components.securitySchemes`, or mend the name.',
@@ -152,4 +148,12 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
 export function errorsReference(): string {
   const pages = Object.entries(errorPages).map(([code, { title, help }]) => `## ${code}\n\n**${title}.** ${help}\n`)
   return `# Error codes\n\nWritten by \`node scripts/write-reference.ts\` from src/config/error-codes.ts. \`portcullis explain P1007\` prints the same.\n\n${pages.join('\n')}`
+    title: 'The metrics endpoint cannot listen',
+    help: '`telemetry.metrics` names an address that another program has, or that this machine does not. Choose another port, or leave the key out to go without metrics.',,
+  P1091: 
+    title: 'The address of the metrics endpoint cannot be read',
+    help: 'Expected `host:port`, such as `127.0.0.1:9464` or `[::1]:9464`. Metrics name your operations: keep them on loopback or on a network of your own.',,
+  P1092: 
+    title: 'The activity log cannot be written',
+    help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',,
 }

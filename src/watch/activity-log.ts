@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { ConfigError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { type RecordPolicy, type RecordSettings, recordPolicy, toLine } from '../traffic/line.ts'
 import type { Passage } from '../traffic/passage.ts'
@@ -42,12 +43,21 @@ export interface ActivityLogOptions {
   readonly outlet?: (file: string | undefined) => Outlet
 }
 
-/** Opens the activity log. Throws when the file cannot be opened: better at the start than in the dark. */
+/** Opens the activity log. Throws `ConfigError` when the file cannot be opened: better at the start than in the dark. */
 export function createActivityLog(first: ActivityLogSettings, options: ActivityLogOptions): ActivityLog {
   const { log, now = Date.now, random = Math.random } = options
   const makeOutlet =
     options.outlet ?? ((file: string | undefined) => (file === undefined ? standardOutlet() : fileOutlet(file, now)))
-  const openWriter = (file: string | undefined) => createLineWriter(makeOutlet(file), { log, now, droppedLine })
+  const openWriter = (file: string | undefined) => {
+    try {
+      return createLineWriter(makeOutlet(file), { log, now, droppedLine })
+    } catch (error) {
+      throw new ConfigError('P1092', `telemetry.logs.file: cannot write to ${file}: ${messageOf(error)}`, {
+        hint: 'the folder must exist or be creatable, and belong to the user that runs the gate',
+        cause: error,
+      })
+    }
+  }
 
   let settings = first
   let policy: RecordPolicy = recordPolicy(first)
@@ -79,10 +89,7 @@ export function createActivityLog(first: ActivityLogSettings, options: ActivityL
           const done = replaced.close().finally(() => closing.delete(done))
           closing.add(done)
         } catch (error) {
-          log.error('activity log: the new file cannot be opened; the old one is kept', {
-            file: next.file,
-            code: (error as NodeJS.ErrnoException).code,
-          })
+          log.error('activity log: the old file is kept', { error: messageOf(error) })
           settings = { ...next, file: settings.file }
           policy = recordPolicy(next)
           return

@@ -67,9 +67,9 @@ export interface Watch {
   readonly explain: (id: string) => Explained | undefined
   /** This process's numbers, and in the primary those of its workers too. */
   readonly collect: () => Promise<ProcessReport>
-  /** Opens the metrics endpoint and the control socket; says where the endpoint is. */
-  readonly open: () => Promise<{ readonly metricsAddress: string | undefined }>
-  /** Takes new settings at once: level, sample, lists, file, and the endpoint's address. */
+  /** Where the metrics endpoint is, with the port that was chosen for `:0`. */
+  readonly metricsAddress: () => string | undefined
+  /** After a reload: takes new settings at once, be it level, sample, lists, file or the endpoint's address. */
   readonly configure: (settings: WatchSettings) => Promise<void>
   /** Opens the log file anew: for SIGHUP. */
   readonly reopen: () => void
@@ -77,8 +77,11 @@ export interface Watch {
   readonly close: () => Promise<void>
 }
 
-/** Starts to watch. Throws when the log file cannot be opened. */
-export function createWatch(first: WatchSettings, options: WatchOptions): Watch {
+/**
+ * Starts to watch: opens the log, the metrics endpoint and the control socket. Throws `ConfigError` when the log file
+ * or the endpoint's address cannot be used.
+ */
+export async function createWatch(first: WatchSettings, options: WatchOptions): Promise<Watch> {
   const { log, stateDir, version = '0.0.0', now = Date.now } = options
   let settings = first
   const activity = createActivityLog(first.logs, options)
@@ -91,15 +94,39 @@ export function createWatch(first: WatchSettings, options: WatchOptions): Watch 
   const leavePrimary = options.primary === undefined ? undefined : answerPrimary(options.primary, report)
   countLog(metrics, activity.counts)
 
-  let endpoint: Endpoint | undefined
-  let control: { readonly close: () => Promise<void> } | undefined
-  let opened = false
   let sinkFailures = 0
 
   const openEndpoint = async (address: string | undefined) =>
     address === undefined || options.primary !== undefined
       ? undefined
       : await serveMetrics(address, { collect, notReady: options.notReady })
+  let endpoint: Endpoint | undefined
+  try {
+    endpoint = await openEndpoint(first.metrics)
+  } catch (error) {
+    metrics.close()
+    await activity.close()
+    throw error
+  }
+  const control = await openControl(stateDir, {
+    '/explain/': recent.find,
+    '/recent/': (limit) => recent.list(Math.min(1_000, Number(limit) || 100)),
+    '/errors': recurring.groups,
+    '/status': () => ({
+      pid: process.pid,
+      role: options.primary !== undefined ? 'worker' : fleet !== undefined ? 'primary' : 'single',
+      version,
+      uptimeSeconds: Math.round(process.uptime()),
+      metrics: endpoint?.address,
+      activityLog: { level: settings.logs.level, file: settings.logs.file, ...activity.counts() },
+      ...options.status?.(),
+    }),
+  }).catch((error) => {
+    // A read-only file system must not keep a gate from starting; `explain` then lives by the log.
+    log.warn('no control socket: `portcullis explain` can only read the activity log', { error: messageOf(error) })
+    return undefined
+  })
+  metrics.reloaded(true)
 
   const sink: Sink = (passage) => {
     try {
@@ -134,37 +161,13 @@ export function createWatch(first: WatchSettings, options: WatchOptions): Watch 
     errors: recurring.groups,
     explain: recent.find,
     collect,
-    async open() {
-      opened = true
-      endpoint = await openEndpoint(settings.metrics)
-      try {
-        control = await openControl(stateDir, {
-          '/explain/': recent.find,
-          '/recent/': (limit) => recent.list(Math.min(1_000, Number(limit) || 100)),
-          '/errors': recurring.groups,
-          '/status': () => ({
-            pid: process.pid,
-            role: options.primary !== undefined ? 'worker' : fleet !== undefined ? 'primary' : 'single',
-            version,
-            uptimeSeconds: Math.round(process.uptime()),
-            metrics: endpoint?.address,
-            activityLog: { level: settings.logs.level, file: settings.logs.file, ...activity.counts() },
-            ...options.status?.(),
-          }),
-        })
-      } catch (error) {
-        // A read-only file system must not keep a gate from starting; `explain` then lives by the log.
-        log.warn('no control socket: `portcullis explain` can only read the activity log', {
-          error: messageOf(error),
-        })
-      }
-      return { metricsAddress: endpoint?.address }
-    },
+    metricsAddress: () => endpoint?.address,
     async configure(next) {
       const before = settings
       settings = next
       activity.configure(next.logs)
-      if (!opened || next.metrics === before.metrics) return
+      metrics.reloaded(true)
+      if (next.metrics === before.metrics) return
       try {
         const replacement = await openEndpoint(next.metrics)
         await endpoint?.close()

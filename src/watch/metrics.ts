@@ -61,7 +61,7 @@ interface OperationSeries {
 }
 
 /** Counts requests, errors, durations, and what the process uses. */
-export function createMetrics({ version, now = Date.now, seriesMax = 5_000 }: MetricsOptions): Metrics {
+export function createMetrics({ version, now = Date.now, seriesMax = 3_000 }: MetricsOptions): Metrics {
   const registry = createRegistry()
   const labels = ['api', 'version', 'operation', 'route', 'method']
   const duration = registry.histogram(

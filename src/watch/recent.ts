@@ -38,13 +38,24 @@ const filesMax = 8
 
 /** A ring of explanations. When it is full the oldest goes. */
 export function createRecent({ entriesMax = 10_000, bytesMax = 16 * 1024 * 1024 } = {}): Recent {
-  // A Map keeps insertion order, so its first key is the oldest.
-  const kept = new Map<string, Kept>()
+  // A ring beside the Map: taking the first key of a Map that loses its first keys all the time walks over the
+  // places they left.
+  const ring: (Kept | undefined)[] = []
+  const byId = new Map<string, Kept>()
+  let oldest = 0
+  let count = 0
   let bytes = 0
 
-  const drop = (entry: Kept) => {
-    kept.delete(entry.id)
+  const dropOldest = () => {
+    const entry = ring[oldest]!
+    ring[oldest] = undefined
+    oldest = (oldest + 1) % entriesMax
+    count--
     bytes -= entry.bytes
+    if (byId.get(entry.id) === entry) byId.delete(entry.id)
+  }
+  const inOrder = function* () {
+    for (let i = 0; i < count; i++) yield ring[(oldest + i) % entriesMax]!
   }
   return {
     add(passage, line) {
@@ -60,26 +71,23 @@ export function createRecent({ entriesMax = 10_000, bytesMax = 16 * 1024 * 1024 
         // Two bytes a character at worst, and the entry itself.
         bytes: (line.length + observed.length) * 2 + 200,
       }
-      const before = kept.get(entry.id)
-      if (before !== undefined) drop(before)
-      kept.set(entry.id, entry)
+      if (count === entriesMax) dropOldest()
+      ring[(oldest + count) % entriesMax] = entry
+      count++
+      byId.set(entry.id, entry)
       bytes += entry.bytes
-      while (kept.size > entriesMax || bytes > bytesMax) {
-        const oldest = kept.values().next().value
-        if (oldest === undefined) break
-        drop(oldest)
-      }
+      while (bytes > bytesMax && count > 0) dropOldest()
     },
     find(id) {
-      const entry = kept.get(id)
+      const entry = byId.get(id)
       return entry === undefined ? undefined : explained(entry)
     },
-    list: (limit) => [...kept.values()].slice(-limit).reverse().map(explained),
+    list: (limit) => [...inOrder()].slice(-limit).reverse().map(explained),
     save(directory) {
-      if (kept.size === 0) return
+      if (count === 0) return
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const lines = Array.from(
-        kept.values(),
+        inOrder(),
         (entry) =>
           `{"record":${entry.line}${entry.detail === undefined ? '' : `,"detail":${JSON.stringify(entry.detail)}`},"observed":${entry.observed}}\n`,
       )
