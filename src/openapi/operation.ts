@@ -1,4 +1,4 @@
-import type { Place } from '../base/errors.ts'
+import type { ConfigError, Place } from '../base/errors.ts'
 
 /** A JSON Schema as it stands in the document, after the upgrade to OpenAPI 3.1 terms. */
 export type Schema = boolean | { readonly [keyword: string]: unknown }
@@ -117,6 +117,8 @@ export interface ApiDocument {
   readonly securitySchemes: ReadonlyMap<string, SecurityScheme>
   /** The files it was read from, for watching. */
   readonly files: readonly string[]
+  /** What is odd in the document but clear enough to serve it. `check` prints them. */
+  readonly warnings: readonly ConfigError[]
   /** Compiles a schema on first use and caches it. Throws `ConfigError` at the schema's place. */
   readonly validator: (schema: SchemaRef, direction: 'request' | 'response') => Validate
 }

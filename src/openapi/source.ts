@@ -376,7 +376,8 @@ function yamlToValue(document: Document.Parsed, lines: Lines): unknown {
       if (aliased > aliasedValuesMax) {
         fail('P2004', node, `the aliases stand for more than ${aliasedValuesMax} values`, 'use $ref instead of aliases')
       }
-      return anchored.value
+      // A copy: what an overlay changes in one place must not change in all.
+      return structuredClone(anchored.value)
     }
     const { anchor } = node as { anchor?: string }
     const sizeBefore = size

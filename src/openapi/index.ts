@@ -1,0 +1,17 @@
+export { type LoadOptions, loadDocument, policyPlace, unlistedOperations } from './document.ts'
+export type {
+  ApiDocument,
+  Encoding,
+  MediaType,
+  Operation,
+  Parameter,
+  RequestBody,
+  ResponseSpec,
+  Schema,
+  SchemaError,
+  SchemaRef,
+  SecurityRequirement,
+  SecurityScheme,
+  Validate,
+} from './operation.ts'
+export { parseSelector, type Selector } from './select.ts'
