@@ -142,18 +142,22 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'Rights are incomplete',
     help: '`authorize.permissions` says what operations need, `authorize.roles` says who has it: the first is of no use without the second. An entry of `allow` or `deny` names a subject, or `role:`, `app:`, `scope:`, `via:`, `sub:` followed by a name, or `*`.',
   },
+  P1090: {
+    title: 'The metrics endpoint cannot listen',
+    help: '`telemetry.metrics` names an address that another program has, or that this machine does not. Choose another port, or leave the key out to go without metrics.',
+  },
+  P1091: {
+    title: 'The address of the metrics endpoint cannot be read',
+    help: 'Expected `host:port`, such as `127.0.0.1:9464` or `[::1]:9464`. Metrics name your operations: keep them on loopback or on a network of your own.',
+  },
+  P1092: {
+    title: 'The activity log cannot be written',
+    help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',
+  },
 }
 
 /** docs/reference/errors.md. */
 export function errorsReference(): string {
   const pages = Object.entries(errorPages).map(([code, { title, help }]) => `## ${code}\n\n**${title}.** ${help}\n`)
   return `# Error codes\n\nWritten by \`node scripts/write-reference.ts\` from src/config/error-codes.ts. \`portcullis explain P1007\` prints the same.\n\n${pages.join('\n')}`
-    title: 'The metrics endpoint cannot listen',
-    help: '`telemetry.metrics` names an address that another program has, or that this machine does not. Choose another port, or leave the key out to go without metrics.',,
-  P1091: 
-    title: 'The address of the metrics endpoint cannot be read',
-    help: 'Expected `host:port`, such as `127.0.0.1:9464` or `[::1]:9464`. Metrics name your operations: keep them on loopback or on a network of your own.',,
-  P1092: 
-    title: 'The activity log cannot be written',
-    help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',,
 }
