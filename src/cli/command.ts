@@ -12,7 +12,11 @@ export type ExitCode = 0 | 1 | 2
 export const defaultConfigFile = './portcullis.yaml'
 
 /** A command with the two options that all have, and examples under its help. */
-export function newCommand(name: string, summary: string, examples: readonly (readonly [string, string])[] = []): Command {
+export function newCommand(
+  name: string,
+  summary: string,
+  examples: readonly (readonly [string, string])[] = [],
+): Command {
   const command = new Command(name).summary(summary).description(summary)
   command.addOption(new Option('-c, --config <file>', 'the configuration').default(defaultConfigFile))
   command.addOption(new Option('--json', 'one JSON document on standard output'))

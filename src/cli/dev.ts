@@ -68,7 +68,9 @@ async function dev(openapi: string | undefined, options: DevOptions): Promise<Ex
 
 function fromFile(options: DevOptions): { config: string; overrides?: Record<string, unknown> } {
   if (options.upstream !== undefined) {
-    throw new UsageError('--upstream goes with a document: portcullis dev ./openapi.yaml --upstream http://localhost:3000')
+    throw new UsageError(
+      '--upstream goes with a document: portcullis dev ./openapi.yaml --upstream http://localhost:3000',
+    )
   }
   return { config: options.config }
 }
@@ -79,7 +81,10 @@ function fromWords(openapi: string, options: DevOptions): { config: string; valu
   if (options.upstream === undefined) {
     throw new UsageError(`Say where the API runs: portcullis dev ${openapi} --upstream http://localhost:3000`)
   }
-  const name = basename(openapi).replace(/\.[^.]+$/, '').replace(/[^A-Za-z0-9_-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '')
+  const name = basename(openapi)
+    .replace(/\.[^.]+$/, '')
+    .replace(/[^A-Za-z0-9_-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
   const api = name === '' || /^(openapi|swagger)$/i.test(name) ? 'api' : name.slice(0, 63)
   return {
     config: resolve('portcullis dev'),
@@ -102,9 +107,11 @@ async function makeKey(running: Running): Promise<string> {
     if (name === devKeyName && revokedAt === undefined) await keys.revoke(id)
   }
   const scopes = new Set(
-    running.load().served.flatMap(({ document }) =>
-      document.operations.flatMap(({ security }) => (security ?? []).flatMap((one) => [...one.values()].flat())),
-    ),
+    running
+      .load()
+      .served.flatMap(({ document }) =>
+        document.operations.flatMap(({ security }) => (security ?? []).flatMap((one) => [...one.values()].flat())),
+      ),
   )
   const { key } = await keys.create({
     name: devKeyName,
@@ -170,7 +177,9 @@ function welcome({ url, certificate, key, curl, upstreams }: Facts, load: BuiltL
     ['URL', url],
     ['upstream', upstreams.join(', ')],
     ...documents.map((text): [string, string] => ['document', text]),
-    ...(certificate === undefined ? [] : ([['certificate', `${certificate} (made here; trust it with --cacert)`]] as [string, string][])),
+    ...(certificate === undefined
+      ? []
+      : ([['certificate', `${certificate} (made here; trust it with --cacert)`]] as [string, string][])),
     ['key', `${key} (all scopes, ends in ${keyHours} h)`],
   ]
   const lines = rows.map(([name, value]) => `  ${name.padEnd(12)} ${value}`)

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { parseDuration } from '../base/units.ts'
 import type { ApiKey, ApiKeys } from '../credentials/api-keys.ts'
-import { collect, type CommonOptions, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
+import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
 import { print, printJson, say, table } from './output.ts'
 
 interface CreateOptions extends CommonOptions {
@@ -67,7 +67,9 @@ async function create(name: string, options: CreateOptions): Promise<ExitCode> {
     if (options.json === true) printJson({ key, ...dated(record) })
     else {
       print(key)
-      say(`\nThe key of ${name} (id ${record.id}). It is shown this once; send it as X-API-Key, or as the document says.`)
+      say(
+        `\nThe key of ${name} (id ${record.id}). It is shown this once; send it as X-API-Key, or as the document says.`,
+      )
     }
     return 0
   })
@@ -108,7 +110,9 @@ async function rotate(id: string, options: CommonOptions & { readonly grace: str
     else {
       print(issued.key)
       const until = isoOf(issued.record.previousUntil)
-      say(`\nThe new key of ${issued.record.name} (id ${id}). The old one works ${until === undefined ? 'no more' : `until ${until}`}.`)
+      say(
+        `\nThe new key of ${issued.record.name} (id ${id}). The old one works ${until === undefined ? 'no more' : `until ${until}`}.`,
+      )
     }
     return 0
   })

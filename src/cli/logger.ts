@@ -18,7 +18,12 @@ export async function createLogger({ level, format }: LoggerOptions): Promise<Lo
   const { pino, destination, stdTimeFunctions } = await import('pino')
   // Synchronous, because the last message before the end is the one that matters.
   const log = pino(
-    { level, base: { pid: process.pid }, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
     destination({ dest: 2, sync: true }),
   )
   const write = (at: LogLevel) => (message: string, fields?: LogFields) => log[at](fields ?? {}, message)

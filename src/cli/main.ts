@@ -18,7 +18,11 @@ const entries: readonly Entry[] = [
   { name: 'start', summary: 'run the gate', load: () => import('./start.ts') },
   { name: 'key', summary: 'make, list, rotate and revoke API keys', load: () => import('./key.ts') },
   { name: 'user', summary: 'keep the users of HTTP Basic', load: () => import('./user.ts') },
-  { name: 'explain', summary: 'why a request was refused; what guards an operation', load: () => import('./explain.ts') },
+  {
+    name: 'explain',
+    summary: 'why a request was refused; what guards an operation',
+    load: () => import('./explain.ts'),
+  },
   { name: 'doctor', summary: 'look for what is broken around the gate', load: () => import('./doctor.ts') },
   { name: 'schema', summary: 'print the JSON Schema of the configuration', load: () => import('./schema.ts') },
 ]
@@ -49,7 +53,7 @@ export async function main(words: readonly string[]): Promise<number> {
     }
     printError(error, json)
     if (error instanceof UsageError || error instanceof ConfigError || error instanceof ConfigErrors) return 2
-    if (process.env['PORTCULLIS_DEBUG'] !== undefined && error instanceof Error) say(error.stack ?? '')
+    if (process.env.PORTCULLIS_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '')
     return 1
   }
 }
@@ -60,10 +64,15 @@ async function programFor(words: readonly string[]): Promise<Command> {
     .version(packageVersion(), '-v, --version')
     .showHelpAfterError('Run `portcullis --help` to see what there is.')
     .addHelpText('after', examplesText(examples))
-    .addHelpText('after', '\nEvery command takes --help. Exit codes: 0 done, 1 the answer is no, 2 usage or configuration.')
+    .addHelpText(
+      'after',
+      '\nEvery command takes --help. Exit codes: 0 done, 1 the answer is no, 2 usage or configuration.',
+    )
   const asked = words[0] === 'help' ? words[1] : words.find((word) => !word.startsWith('-'))
   for (const { name, summary, load } of entries) {
-    program.addCommand(name === asked ? (await load()).command() : new Command(name).summary(summary).description(summary))
+    program.addCommand(
+      name === asked ? (await load()).command() : new Command(name).summary(summary).description(summary),
+    )
   }
   strict(program)
   if (words.length === 0) {

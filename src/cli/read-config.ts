@@ -23,13 +23,19 @@ export async function readConfig(
 
 /** The configuration in its other forms, where nobody names one. */
 function moduleBeside(): string | undefined {
-  return ['portcullis.yml', 'portcullis.json', 'portcullis.config.ts', 'portcullis.config.mjs', 'portcullis.config.js'].find(
-    (name) => existsSync(name),
-  )
+  return [
+    'portcullis.yml',
+    'portcullis.json',
+    'portcullis.config.ts',
+    'portcullis.config.mjs',
+    'portcullis.config.js',
+  ].find((name) => existsSync(name))
 }
 
 /** The store's URL for commands that need nothing else. Beside a `dev` without a file, the store that `dev` made. */
-export async function readStoreUrl(options: Pick<CommonOptions, 'config'>): Promise<{ url: string; directory: string }> {
+export async function readStoreUrl(
+  options: Pick<CommonOptions, 'config'>,
+): Promise<{ url: string; directory: string }> {
   const state = resolve('.portcullis/state.db')
   if (options.config === defaultConfigFile && !existsSync(defaultConfigFile) && moduleBeside() === undefined) {
     if (existsSync(state)) return { url: `sqlite:${state}`, directory: dirname(dirname(state)) }

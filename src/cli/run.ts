@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { relative } from 'node:path'
 import { ConfigError, ConfigErrors, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -6,6 +7,7 @@ import type { Config } from '../config/load.ts'
 import { watchFiles } from '../config/watch.ts'
 import { problemsOf } from './output.ts'
 import { type Running, serve } from './serve.ts'
+import { servePrimary, serveWorker } from './workers.ts'
 
 export interface RunOptions {
   readonly log: Logger
@@ -22,7 +24,9 @@ export interface RunOptions {
  * configuration over; one that does not hold is told and the old one stays in force.
  */
 export async function runGate(first: Config, { log, read, onReady, onReload }: RunOptions): Promise<void> {
-  const running = await serve(first, { log })
+  if (cluster.isWorker) return serveWorker(first, { log, read })
+  const several = first.settings.workers > 1
+  const running = await (several ? servePrimary : serve)(first, { log })
   let config = first
   tellWarnings(first, log)
 
@@ -53,7 +57,10 @@ export async function runGate(first: Config, { log, read, onReady, onReload }: R
   }
 
   const watch = watchFiles(running.load().files, () => request('a file changed'))
-  const hangUp = () => request('SIGHUP')
+  const hangUp = () => {
+    running.reopenLog()
+    request('SIGHUP')
+  }
   process.on('SIGHUP', hangUp)
   await onReady(running, first)
 
@@ -94,5 +101,8 @@ function tellRefused(error: unknown, config: Config, log: Logger): void {
     return
   }
   const errors = known ? (JSON.parse(config.redact(JSON.stringify(problemsOf(error)))) as object[]) : undefined
-  log.error('The new configuration is refused; the old one stays in force.', errors === undefined ? { error: text } : { errors })
+  log.error(
+    'The new configuration is refused; the old one stays in force.',
+    errors === undefined ? { error: text } : { errors },
+  )
 }
