@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
 import { messageOf } from '../base/errors.ts'
 import { parseIpRange, RangeSet } from '../base/ip.ts'
@@ -6,6 +7,8 @@ import type { Config } from '../config/load.ts'
 import type { ListenSettings } from '../config/settings.ts'
 import { createGate, type Gate } from '../gate/gate.ts'
 import { type Listener, openListener } from '../gate/listener.ts'
+import type { Counters } from '../store/counters.ts'
+import { clusterCounters } from '../store/counters-cluster.ts'
 import { openCounters, openStore } from '../store/open.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
@@ -18,6 +21,8 @@ export interface Running {
   readonly foundation: Foundation
   /** Builds everything anew and swaps it in, or throws and leaves what is in force. */
   readonly reload: (config: Config) => Promise<void>
+  /** Opens the activity log anew, after somebody moved its file away. */
+  readonly reopenLog: () => void
   /** Answers what was accepted, then ends. */
   readonly stop: () => Promise<void>
 }
@@ -35,10 +40,15 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
   let config = first
   const store = await openStore(config.settings.store.url, { log })
-  const counters = await openCounters(config.settings.counters.url, { log })
+  const counters = await countersFor(config, log)
   const foundation: Foundation = { store, counters, log, now }
   let load = await buildLoad(config, foundation)
-  const watch = await createWatch(config.settings.telemetry, { log, stateDir, now })
+  const watch = await createWatch(config.settings.telemetry, {
+    log,
+    stateDir,
+    now,
+    ...(cluster.isWorker ? { primary: process } : {}),
+  })
   const gate = createGate(load, { sink: watch.sink, now })
   const listeners = new Map<string, Listener>()
   for (const entry of config.settings.listen) listeners.set(keyOf(entry), await open(entry, config, gate))
@@ -47,13 +57,15 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     return openListener(entry, {
       handlers: { request: to.request, upgrade: to.upgrade },
       limits: from.settings.connection,
-      trusted: new RangeSet(from.settings.trustedProxies.map(parseIpRange)),
+      trusted: new RangeSet(from.settings.trustedProxies.map((range) => parseIpRange(range))),
       log,
       stateDir,
       now,
       onRefused: watch.refusedEarly,
     })
   }
+
+  await watch.open()
 
   let reloading: Promise<void> = Promise.resolve()
 
@@ -75,7 +87,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     gate.swap(built)
     load = built
     config = next
-    watch.configure(next.settings.telemetry)
+    await watch.configure(next.settings.telemetry)
     const wanted = new Set(next.settings.listen.map(keyOf))
     for (const [key, listener] of listeners) {
       if (wanted.has(key)) continue
@@ -97,6 +109,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
       reloading = reloading.catch(() => {}).then(() => reload(next))
       return reloading
     },
+    reopenLog: () => watch.reopen(),
     stop() {
       stopping ??= (async () => {
         await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
@@ -108,6 +121,12 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
       return stopping
     },
   }
+}
+
+/** Workers of one machine count in their primary's memory; several machines count in Redis. */
+function countersFor(config: Config, log: Logger): Counters | Promise<Counters> {
+  const { url } = config.settings.counters
+  return cluster.isWorker && url === 'memory' ? clusterCounters(process) : openCounters(url, { log })
 }
 
 function keyOf({ host, port }: ListenSettings): string {
