@@ -65,8 +65,6 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     })
   }
 
-  await watch.open()
-
   let reloading: Promise<void> = Promise.resolve()
 
   async function reload(next: Config): Promise<void> {

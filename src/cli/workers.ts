@@ -57,7 +57,6 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
   }
   // One after the other: the first makes the development certificate that the others find.
   for (let i = 0; i < config.settings.workers; i++) await startWorker()
-  await watch.open()
 
   let stopped: Promise<void> | undefined
   return {

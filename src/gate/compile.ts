@@ -108,6 +108,9 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     replyHeadersEncrypted.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
   )
   const all = chosen.map(({ steps }) => steps)
+  const responseMustBeHeld = chosen.some(
+    ({ part, steps }) => steps.responseBody !== undefined && part.response === 'enforce',
+  )
   return {
     operation,
     requestHead: collect('requestHead'),
@@ -115,9 +118,11 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     responseHead: collect('responseHead'),
     responseBody: collect('responseBody'),
     end: all.flatMap(({ end }) => (end === undefined ? [] : [end])),
-    requestHeaders: requestHeaderRules(
-      all.flatMap(({ keepRequestHeader: keep }) => (keep === undefined ? [] : [keep])),
-    ),
+    requestHeaders: requestHeaderRules([
+      ...all.flatMap(({ keepRequestHeader: keep }) => (keep === undefined ? [] : [keep])),
+      // A part of an answer cannot be checked: who must see the whole asks for the whole (RFC 9110, 14.2).
+      ...(responseMustBeHeld ? [(name: string) => name !== 'range' && name !== 'if-range'] : []),
+    ]),
     responseHeaders: responseHeaderRules(
       all.flatMap(({ keepResponseHeader: keep }) => (keep === undefined ? [] : [keep])),
       replaced,
@@ -127,9 +132,7 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     upstreamHeaders,
     requestBytesMax: Math.min(requestBytesDefault, ...all.map(({ requestBytesMax: max }) => max ?? Infinity)),
     responseBytesMax: Math.min(responseBytesDefault, ...all.map(({ responseBytesMax: max }) => max ?? Infinity)),
-    responseMustBeHeld: chosen.some(
-      ({ part, steps }) => steps.responseBody !== undefined && part.response === 'enforce',
-    ),
+    responseMustBeHeld,
     streams: Object.values(operation.responses).some(({ content }) =>
       content.some(({ type }) => type.startsWith('text/event-stream')),
     ),
