@@ -120,7 +120,15 @@ export interface ApiDocument {
   /** What is odd in the document but clear enough to serve it. `check` prints them. */
   readonly warnings: readonly ConfigError[]
   /** Compiles a schema on first use and caches it. Throws `ConfigError` at the schema's place. */
-  readonly validator: (schema: SchemaRef, direction: 'request' | 'response') => Validate
+  readonly validator: (schema: SchemaRef, direction: 'request' | 'response', options?: ValidateOptions) => Validate
+}
+
+/** How strictly a value is compared with its schema, and how much is told of what does not fit. */
+export interface ValidateOptions {
+  /** Whether properties that no schema lists are refused where the document does not speak of others. Default: refuse. */
+  readonly unknown?: 'refuse' | 'allow'
+  /** Errors told at most. Default: 50. */
+  readonly errorsMax?: number
 }
 
 /** Says everything that is wrong with a value; the empty list means valid. */
