@@ -19,6 +19,7 @@ export const arrivalDenials = {
     'protocol.transfer-coding',
     'The only transfer coding accepted is "chunked", in HTTP/1.1.',
   ),
+  version: denial(505, 'protocol.version', 'This version of HTTP is not supported.'),
   method: denial(501, 'protocol.method', 'This method is not supported.'),
   scheme: denial(400, 'protocol.scheme', 'The scheme of the request target is not the one of the connection.'),
   upgradeBody: denial(400, 'protocol.upgrade-body', 'A request that upgrades the connection must not have a body.'),
@@ -72,6 +73,9 @@ for (const name of [
   singletons[name.length] = ofLength
   ofLength.push({ name, bit: 2 ** singletonCount++ })
 }
+// CGI and its heirs read `_` as `-`, so that to them these frame the body. Nothing good is called so.
+const aliases = ['transfer_encoding', 'content_length']
+for (const name of aliases) singletons[name.length]!.push({ name, bit: 0 })
 const cookieBit = singletons[6]!.find(({ name }) => name === 'cookie')!.bit
 
 /**
@@ -85,6 +89,8 @@ export function readArrival(request: IncomingRequest, peer: Peer, now: number): 
 function readHttp1(request: IncomingMessage, peer: Peer, now: number): Arrival | Denial {
   const rawHeaders = request.rawHeaders
   if (hasDuplicate(rawHeaders, 0, 0)) return arrivalDenials.duplicateHeader
+  // The parser lets `HTTP/2.0` pass in a request line, which is neither 1.x nor HTTP/2.
+  if (request.httpVersionMajor !== 1) return arrivalDenials.version
   const headers = request.headers
   const method = request.method!
   if (method === 'CONNECT' || method === 'TRACE') return arrivalDenials.method
@@ -178,7 +184,7 @@ function hasDuplicate(rawHeaders: readonly string[], start: number, ignored: num
     const first = name.charCodeAt(0) | 0x20
     for (const { name: singleton, bit } of ofLength) {
       if (singleton.charCodeAt(0) !== first || name.toLowerCase() !== singleton) continue
-      if ((seen & bit & ~ignored) !== 0) return true
+      if ((seen & bit & ~ignored) !== 0 || bit === 0) return true
       seen |= bit
       break
     }
