@@ -25,7 +25,7 @@ const config = await loadConfig({
     apis: { shop: { upstream: shop.url } },
   },
 })
-const log = createLogger({ level: 'warn' })
+const log = await createLogger({ level: 'warn' })
 const gate = await serve(config, { log, stateDir })
 const { store, now } = gate.foundation
 const { key } = await createApiKeys({ store, now }).create({ name: 'demo', scopes: ['orders:read', 'orders:write'] })
