@@ -70,6 +70,17 @@ export class SchemaCompiler {
     return this.#silent
   }
 
+  /** Whether the way by which a schema is reached matters. Before OpenAPI 3.1 it never does. */
+  get usesDynamic(): boolean {
+    return !this.dialect.refAlone && this.references.usesDynamic
+  }
+
+  /** The check of a whole message. */
+  outermost(located: Located): Check {
+    const check = this.entry(located)
+    return this.usesDynamic ? inResource(check, baseOf(located.schema, located.base)) : check
+  }
+
   /** The check of a value of its own: a body, a parameter, a property, an item. */
   entry(located: Located): Check {
     const { schema } = located
@@ -128,9 +139,9 @@ export class SchemaCompiler {
     }
     const known = variants.get(key)
     if (known !== undefined) return known
-    const own = { schema, base: baseOf(schema, located.base), at: located.at }
+    const own: Located = { schema, base: baseOf(schema, located.base), at: located.at }
     let compiled = this.#compile(own, context)
-    if (own.base !== located.base) compiled = inResource(compiled, own.base)
+    if (own.base !== located.base && this.usesDynamic) compiled = inResource(compiled, own.base)
     variants.set(key, compiled)
     return compiled
   }
@@ -164,9 +175,9 @@ export class SchemaCompiler {
       check ??= this.part(target, inner)
       return check(value, run, seen)
     }
-    const mayRemember = !this.references.usesDynamic
-    const crossing = target.base !== from.base
-    const through = crossing && this.references.usesDynamic ? inResource(resolved, target.base) : resolved
+    const isDynamic = this.usesDynamic
+    const through = isDynamic ? inResource(resolved, baseOf(target.schema, target.base)) : resolved
+    const mayRemember = !isDynamic
     return (value, run, seen) => run.follow(through, value, seen, mayRemember)
   }
 

@@ -3,7 +3,7 @@ import type { Schema } from './operation.ts'
 /** A schema with what its references are relative to. */
 export interface Located {
   readonly schema: Schema
-  /** Absolute URI without fragment: the file's, or the nearest `$id`. */
+  /** Absolute URI without fragment: the file's, or the nearest `$id` above. A `$id` of its own is relative to it. */
   readonly base: string
   /** Where it stands, for messages. */
   readonly at: string
@@ -29,7 +29,7 @@ export class References {
   readonly #anchors = new Map<string, Located>()
   readonly #dynamicAnchors = new Map<string, Located>()
   #isIndexed = false
-  #usesDynamic = false
+  #usesDynamic: boolean | undefined
 
   constructor(resources: ReadonlyMap<string, unknown>) {
     this.#resources = resources
@@ -58,7 +58,7 @@ export class References {
 
   /** Whether any schema's meaning depends on the way by which it is reached. */
   get usesDynamic(): boolean {
-    this.#index()
+    this.#usesDynamic ??= [...this.#resources.values()].some(mentionsDynamicRef)
     return this.#usesDynamic
   }
 
@@ -81,10 +81,7 @@ export class References {
 
   #root(resource: string): Located | undefined {
     const root = this.#resources.get(resource)
-    if (root !== undefined) {
-      const own = isObject(root) && typeof root.$id === 'string' ? absolute(root.$id, resource) : undefined
-      return { schema: root as Schema, base: own === undefined ? resource : withoutFragment(own), at: `${resource}#` }
-    }
+    if (root !== undefined) return { schema: root as Schema, base: resource, at: `${resource}#` }
     this.#index()
     return this.#identified.get(resource)
   }
@@ -101,7 +98,8 @@ export class References {
       ]
       for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
         const { value, at, names } = next
-        let { base } = next
+        const outer = next.base
+        let base = outer
         if (typeof value !== 'object' || value === null || visited.has(value)) continue
         visited.add(value)
         if (isObject(value) && !names) {
@@ -109,16 +107,15 @@ export class References {
             const own = absolute(value.$id, base)
             if (own !== undefined) {
               base = withoutFragment(own)
-              this.#identified.set(base, { schema: value as Schema, base, at })
+              this.#identified.set(base, { schema: value as Schema, base: outer, at })
             }
           }
-          const located: Located = { schema: value as Schema, base, at }
+          const located: Located = { schema: value as Schema, base: outer, at }
           if (typeof value.$anchor === 'string') this.#anchors.set(`${base}#${value.$anchor}`, located)
           if (typeof value.$dynamicAnchor === 'string') {
             this.#anchors.set(`${base}#${value.$dynamicAnchor}`, located)
             this.#dynamicAnchors.set(`${base}#${value.$dynamicAnchor}`, located)
           }
-          if (typeof value.$dynamicRef === 'string') this.#usesDynamic = true
         }
         for (const [key, child] of Object.entries(value)) {
           if (!names && dataKeywords.has(key)) continue
@@ -134,16 +131,29 @@ export class References {
   }
 }
 
+function mentionsDynamicRef(root: unknown): boolean {
+  const visited = new Set<object>()
+  const pending: unknown[] = [root]
+  while (pending.length > 0) {
+    const value = pending.pop()
+    if (typeof value !== 'object' || value === null || visited.has(value)) continue
+    visited.add(value)
+    if (Object.hasOwn(value, '$dynamicRef')) return true
+    for (const child of Object.values(value)) if (typeof child === 'object') pending.push(child)
+  }
+  return false
+}
+
 /** Follows a JSON Pointer (RFC 6901), minding every `$id` on the way. */
 function walk(root: Located, pointer: string): Located | undefined {
   if (pointer === '') return root
   let value: unknown = root.schema
-  let base = root.base
+  let { base } = root
   for (const token of pointer.slice(1).split('/')) {
     const key = token.includes('~') ? token.replaceAll('~1', '/').replaceAll('~0', '~') : token
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    base = baseOf(value as Schema, base)
     value = (value as Record<string, unknown>)[key]
-    if (isObject(value) && typeof value.$id === 'string') base = withoutFragment(absolute(value.$id, base) ?? base)
   }
   return { schema: value as Schema, base, at: `${root.at}${pointer}` }
 }

@@ -41,7 +41,8 @@ export function createValidators(
     const key = typeof ref.schema === 'object' ? ref.schema : ref
     const known = bySchema.get(key)?.get(errorsMax)
     if (known !== undefined) return known
-    const validate = toValidate(compiler.entry(locate(references, ref)), errorsMax)
+    const located = locate(references, ref)
+    const validate = toValidate(compiler.outermost(located), errorsMax)
     const byMax = bySchema.get(key)
     if (byMax === undefined) bySchema.set(key, new Map([[errorsMax, validate]]))
     else byMax.set(errorsMax, validate)
