@@ -50,7 +50,7 @@ function start(command: string, args: readonly string[], dir: string, log: strin
 }
 
 /** The core on which proxies, upstream and load generator share their time, so that noise hits all alike. */
-export const core = process.env['BENCH_CORE'] ?? '1'
+export const core = process.env.BENCH_CORE ?? '1'
 
 function ender(child: ChildProcess): () => void {
   return () => {

@@ -10,7 +10,7 @@ import { guards } from '../src/guards/index.ts'
 import { startShop } from './shop/server.ts'
 
 const say = (text: string) => process.stderr.write(`${text}\n`)
-const port = Number(process.env['PORT'] ?? 8443)
+const port = Number(process.env.PORT ?? 8443)
 // What the demo makes (certificate, key store, log) lies in a folder of its own, so that it can be run as often as you like.
 const stateDir = mkdtempSync(join(tmpdir(), 'portcullis-demo-'))
 const shop = await startShop()

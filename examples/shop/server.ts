@@ -209,6 +209,6 @@ function send(reply: ServerResponse, status: number, value: unknown, headers: Re
 }
 
 if (import.meta.main) {
-  const shop = await startShop(Number(process.env['PORT'] ?? 3000))
+  const shop = await startShop(Number(process.env.PORT ?? 3000))
   process.stderr.write(`The shop listens on ${shop.url}\n`)
 }
