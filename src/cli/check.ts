@@ -188,7 +188,10 @@ async function checkHeaders(url: string, options: CheckOptions): Promise<ExitCod
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new UsageError(`${url} is no URL; write https://host/path`)
   }
-  const [{ checkSecurityHeaders }, reply] = await Promise.all([import('../guards/headers.ts'), get(url, options)])
+  const [{ checkSecurityHeaders }, reply] = await Promise.all([
+    import('../http/security-headers.ts'),
+    get(url, options),
+  ])
   const findings = checkSecurityHeaders(reply.headers, { encrypted: url.startsWith('https:') })
   const ok = findings.every((finding) => finding.ok)
   if (options.json === true) printJson({ ok, url, status: reply.status, findings })

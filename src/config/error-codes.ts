@@ -94,6 +94,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'An address range cannot be understood',
     help: 'Write an IPv4 or IPv6 address or range: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.',
   },
+  P1031: {
+    title: 'A list of address ranges cannot be read',
+    help: '`list:./deny.txt` names a file with one range a line; `#` begins a comment. The path is relative to the configuration file that writes it.',
+  },
   P1040: {
     title: 'The store is not known',
     help: '`store.url` is `sqlite:FILE`, `sqlite::memory:` (ends with the process) or `postgres://user:password@host:5432/database?sslmode=verify-full`.',

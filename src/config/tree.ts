@@ -82,7 +82,7 @@ export function parseTree(text: string, file: string): Tree {
   if (problem !== undefined) {
     const duplicate = problem.code === 'DUPLICATE_KEY'
     throw new ConfigError(duplicate ? 'P1005' : 'P1002', duplicate ? 'this key stands twice' : tidy(problem.message), {
-      place: placeAt(problem.pos[0], problem.pos[1]),
+      place: placeAt(problem.pos[0], duplicate ? wordEnd(text, problem.pos[0]) : problem.pos[1]),
       ...hintOf(text, problem.pos[0]),
     })
   }
@@ -116,6 +116,10 @@ export function parseTree(text: string, file: string): Tree {
     return { kind: 'map', place, entries }
   }
   return convert(document.contents as YamlNode | null, placeAt(0), 0)
+}
+
+function wordEnd(text: string, start: number): number {
+  return start + (/^[\w$.-]+/.exec(text.slice(start, start + 256))?.[0].length ?? 1)
 }
 
 function tidy(message: string): string {
