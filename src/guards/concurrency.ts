@@ -159,7 +159,7 @@ function watchLoop(delayMaxMs: number, host: Host): Shedder {
     // The time between two ticks that are `resolution` apart; without a tick it is not a number.
     const lateMs = histogram.mean / 1e6 - resolutionMs
     histogram.reset()
-    shedder.sample(lateMs > 0 ? lateMs : 0)
+    shedder.sample(Math.max(0, lateMs))
   }, sampleMs).unref()
   host.onClose(() => {
     clearInterval(timer)

@@ -10,6 +10,8 @@ import {
 } from '../http/security-headers.ts'
 import type { Operation } from '../openapi/operation.ts'
 
+export { checkSecurityHeaders } from '../http/security-headers.ts'
+
 /** This guard refuses nothing: it takes away and adds. */
 export const denials = []
 
