@@ -182,9 +182,9 @@ function documentPath({ references, complaints }: Reading, root: JsonObject, top
 function placedValidator(references: References, complaints: Complaints, openapi: string): ApiDocument['validator'] {
   const resources = new Map([...references.sources].map(([uri, source]) => [uri, source.root]))
   const compile = createValidators(resources, { openapi })
-  return (schema, direction) => {
+  return (schema, direction, options) => {
     try {
-      return compile(schema, direction)
+      return compile(schema, direction, options)
     } catch (error) {
       if (!(error instanceof ConfigError) || error.place !== undefined) throw error
       const place = placeOfUri(references, complaints, schema.uri)

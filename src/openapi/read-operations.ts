@@ -1,7 +1,7 @@
 import { at, type Spot } from './complaints.ts'
-import type { ApiDocument, Operation, RequestBody, SecurityRequirement } from './operation.ts'
+import type { ApiDocument, Operation, Parameter, RequestBody, SecurityRequirement } from './operation.ts'
 import { canonicalTemplate, templateNames, templateShape } from './paths.ts'
-import { child, isObject, type JsonObject } from './pointer.ts'
+import { child, isObject, type JsonObject, setMember } from './pointer.ts'
 import { mergePolicy, type PolicyLayer, policyLayer } from './policy.ts'
 import { readContent, readResponses } from './read-content.ts'
 import { readParameters } from './read-parameters.ts'
@@ -57,6 +57,9 @@ export function readOperations(reading: Reading, root: JsonObject, top: Spot, de
   const drafts: Draft[] = []
   for (const [path, item] of Object.entries(paths)) {
     if (path.startsWith('x-') || path === '$ref') continue
+    if (!path.startsWith('/')) {
+      complaints.warn('P2015', under(place, path), `the path "${path}" does not begin with a slash: read as if it did`)
+    }
     if (item !== null) drafts.push(...readPathItem(reading, path, item, under(place, path), defaults))
   }
   return refuseDoubtful(reading, drafts)
@@ -167,7 +170,9 @@ function readOperation(
   const { parameters, body } = readParameters(reading, holders, old)
   const requestBody = old === undefined ? readRequestBody(reading, operation, spot) : body
   const own = policyLayer(operation, spot, complaints)
-  const { place: canonicalPath, parameters: kept } = fitParameters(reading, path, parameters, spot)
+  const [template, query] = splitPath(path)
+  const fixed = fixedParameters(reading, query, operation, spot, parameters)
+  const kept = fitParameters(reading, template, [...withoutNames(parameters, fixed), ...fixed], spot)
   const ownServer =
     isOld || !defaults.ownServers
       ? undefined
@@ -178,7 +183,7 @@ function readOperation(
   return {
     written: path,
     basePath: ownServer,
-    path: canonicalPath,
+    path: canonicalTemplate(template.startsWith('/') ? template : `/${template}`),
     method,
     spot,
     layers: own === undefined ? policies : [...policies, own],
@@ -216,6 +221,66 @@ export function mediaTypes(value: unknown): readonly string[] | undefined {
   return types.length === 0 ? undefined : types
 }
 
+/** The path itself, and the query that some documents write behind it. A fragment never leaves the client. */
+function splitPath(path: string): [template: string, query: string] {
+  const [beforeFragment] = path.split('#', 1) as [string]
+  const mark = beforeFragment.indexOf('?')
+  return mark === -1 ? [beforeFragment, ''] : [beforeFragment.slice(0, mark), beforeFragment.slice(mark + 1)]
+}
+
+/** Parameters for a query within a path: `/search?kind=new&q={q}` asks for `kind` to be "new" and for some `q`. */
+function fixedParameters(
+  reading: Reading,
+  query: string,
+  operation: JsonObject,
+  spot: Spot,
+  declared: Operation['parameters'],
+): Parameter[] {
+  if (query === '') return []
+  const key = 'x-fixed-query'
+  const schemas: JsonObject = {}
+  operation[key] = schemas
+  const parameters: Parameter[] = []
+  for (const [name, value] of new URLSearchParams(query)) {
+    const variable = /^\{(.+)\}$/.exec(value)?.[1]
+    const own = declared.find((parameter) => parameter.name === (variable ?? name))
+    if (variable === undefined && value !== '') setMember(schemas, name, { const: value })
+    const fixed = reading.schemas.take(schemas, name, under(under(spot, key), name))
+    parameters.push({
+      ...undeclared(name),
+      in: 'query',
+      style: 'form',
+      explode: true,
+      allowEmptyValue: value === '',
+      schema: fixed ?? own?.schema,
+    })
+  }
+  return parameters
+}
+
+function withoutNames(parameters: Operation['parameters'], fixed: readonly Parameter[]): Operation['parameters'] {
+  if (fixed.length === 0) return parameters
+  return parameters.filter(
+    (parameter) => parameter.in !== 'query' || !fixed.some(({ name }) => name === parameter.name),
+  )
+}
+
+/** A path parameter of which only the template tells. */
+function undeclared(name: string): Parameter {
+  return {
+    name,
+    in: 'path',
+    required: true,
+    deprecated: false,
+    style: 'simple',
+    explode: false,
+    allowReserved: false,
+    allowEmptyValue: false,
+    schema: undefined,
+    content: undefined,
+  }
+}
+
 /** Makes the template and the declared path parameters agree. */
 function fitParameters(reading: Reading, path: string, parameters: Operation['parameters'], spot: Spot) {
   const { complaints } = reading
@@ -237,57 +302,73 @@ function fitParameters(reading: Reading, path: string, parameters: Operation['pa
       },
     )
     declared.add(name)
-    kept.push({
-      name,
-      in: 'path',
-      required: true,
-      deprecated: false,
-      style: 'simple',
-      explode: false,
-      allowReserved: false,
-      allowEmptyValue: false,
-      schema: undefined,
-      content: undefined,
-    })
+    kept.push(undeclared(name))
   }
-  return { place: canonicalTemplate(path), parameters: kept }
+  return kept
 }
 
-/** Finds paths that no request can have, or that two operations claim. */
+/**
+ * Finds paths that no request can have, or that two operations claim. What is left has one operation for each method
+ * and path.
+ */
 function refuseDoubtful(reading: Reading, drafts: readonly Draft[]): Draft[] {
   const { complaints } = reading
-  const kept: Draft[] = []
-  const taken = new Map<string, Draft>()
-  for (const written of drafts) {
-    let draft = written
-    if (!draft.path.startsWith('/')) {
-      complaints.warn('P2015', draft.spot, `the path "${draft.written}" does not begin with a slash: read as if it did`)
-      draft = { ...draft, path: `/${draft.path}` }
-    }
-    if (/[?#]/.test(draft.written)) {
-      const message = `the path "${draft.written}" holds a query or a fragment, which are no part of a path`
-      complaints.warn('P2015', draft.spot, `${message}: no request can match it`, {
-        hint: 'describe the query as parameters',
-      })
+  const byRequest = new Map<string, Draft[]>()
+  for (const draft of drafts) {
+    const parts = draft.path.split(/\{[^{}]*\}/)
+    const why = parts.some((part) => /[{}]/.test(part))
+      ? 'a brace of its template has no partner'
+      : parts.slice(1, -1).includes('')
+        ? 'nothing stands between two of its parameters'
+        : undefined
+    if (why !== undefined) {
+      complaints.warn('P2015', draft.spot, `the path "${draft.written}" cannot be matched, ${why}: it is not served`)
       continue
     }
     const key = `${draft.method} ${draft.basePath ?? ''} ${templateShape(draft.path)}`
-    const other = taken.get(key)
-    if (other === undefined) {
-      taken.set(key, draft)
-      kept.push(draft)
-      continue
+    const claims = byRequest.get(key)
+    if (claims === undefined) byRequest.set(key, [draft])
+    else claims.push(draft)
+  }
+  const kept: Draft[] = []
+  for (const claims of byRequest.values()) {
+    // Fragments never reach a server and a query is no part of a path, so these stand for the same path.
+    const plain = claims.filter(({ written }) => !/[?#]/.test(written))
+    const chosen = plain[0] ?? (claims.length === 1 ? claims[0] : undefined)
+    for (const draft of claims) {
+      if (/[?#]/.test(draft.written)) {
+        const message = `the path "${draft.written}" holds a query or a fragment, which are no part of a path`
+        const outcome = draft === chosen ? `read as ${draft.path}` : 'it is not served'
+        complaints.warn('P2015', draft.spot, `${message}: ${outcome}`, { hint: 'describe a query as parameters' })
+      } else if (draft !== chosen) claimTwice(reading, chosen!, draft)
     }
-    // Two paths that cannot be told apart, with one method each that they share: which one's rules hold would be chance.
-    const first = complaints.place(other.spot)
-    complaints.error(
-      'P2010',
-      at(draft.spot, draft.spot.pointer),
-      `${draft.method} ${draft.written} cannot be told from ${other.written} (${first.file}:${first.line})`,
-      { hint: 'the names of path parameters do not make two paths different' },
-    )
+    if (chosen !== undefined) kept.push(chosen)
   }
   return kept
+}
+
+/** Which of two operations answers must not decide who gets in or what is checked of them. */
+function claimTwice({ complaints }: Reading, first: Draft, second: Draft): void {
+  const { file, line } = complaints.place(first.spot)
+  const message = `${second.method} ${second.written} cannot be told from ${first.written} (${file}:${line})`
+  const isSame =
+    sameSecurity(first.fields.security, second.fields.security) &&
+    JSON.stringify(mergePolicy(first.layers)) === JSON.stringify(mergePolicy(second.layers))
+  if (!isSame) {
+    complaints.error('P2010', second.spot, `${message}, and they ask for different rights`, {
+      hint: 'names of path parameters do not make two paths different; remove one, with an overlay if need be',
+    })
+    return
+  }
+  complaints.warn('P2010', second.spot, `${message}: every such request is taken for the former`, {
+    hint: 'names of path parameters do not make two paths different; rules for this operation never apply',
+  })
+}
+
+function sameSecurity(a: Operation['security'], b: Operation['security']): boolean {
+  const text = (security: Operation['security']) =>
+    JSON.stringify(security?.map((requirement) => [...requirement].sort(([x], [y]) => (x < y ? -1 : 1))))
+  return text(a) === text(b)
 }
 
 /** Gives every operation an id of its own and the list of its path's methods. */

@@ -244,11 +244,18 @@ export class Schemas {
   /** Beside a reference everything else is ignored in 2.0 and 3.0 ("any properties added SHALL be ignored"). */
   #dropSiblings(schema: JsonObject, spot: Spot): void {
     const ignored: string[] = []
+    // These two only take rights away, so they count: mass assignment is worse than a refused request.
+    const narrows = schema.readOnly === true || schema.writeOnly === true
     for (const key of Object.keys(schema)) {
-      // These two only take rights away, so they are kept: mass assignment is worse than a refused request.
-      if (key === '$ref' || ((key === 'readOnly' || key === 'writeOnly') && schema[key] === true)) continue
-      if (!annotations.test(key)) ignored.push(key)
-      delete schema[key]
+      const value = schema[key]
+      if (key === '$ref' || ((key === 'readOnly' || key === 'writeOnly') && value === true)) continue
+      if (!annotations.test(key) && value !== false) ignored.push(key)
+      // Maps and lists stay where nothing reads them: other references may lead through them.
+      if (narrows || typeof value !== 'object' || value === null) delete schema[key]
+    }
+    if (narrows) {
+      schema.allOf = [{ $ref: schema.$ref }]
+      delete schema.$ref
     }
     if (ignored.length > 0) {
       this.#complaints.warn('P2016', spot, `beside $ref, ${ignored.join(', ')} says nothing in this version`, {
