@@ -83,7 +83,7 @@ export async function startUpstream(dir: string, port: number): Promise<Contende
 
 function nginxConfig(dir: string, body: string, modules = ''): string {
   return `${modules}
-  daemon off; worker_processes 1; pid ${join(dir, `nginx-${Math.random()}.pid`)}; error_log stderr crit;
+  daemon off; user root; worker_processes 1; pid ${join(dir, `nginx-${Math.random()}.pid`)}; error_log stderr crit;
   events { worker_connections 4096; }
   http { access_log off; keepalive_requests 1000000; client_body_temp_path ${dir}/tmp; proxy_temp_path ${dir}/tmp2;
     fastcgi_temp_path ${dir}/tmp3; uwsgi_temp_path ${dir}/tmp4; scgi_temp_path ${dir}/tmp5; open_file_cache max=10;

@@ -31,7 +31,11 @@ function requireTools(): void {
   process.exit(2)
 }
 
-const plenty = { all: { rate: '1000000000/min', key: 'ip' } }
+// Never used up, but counted all the same.
+const plenty = {
+  default: { rate: '1000000000/min', key: 'principal' },
+  anonymous: { rate: '1000000000/min', key: 'ip' },
+}
 const off = { mode: 'off' }
 const bare = {
   limits: plenty,
@@ -40,11 +44,11 @@ const bare = {
   headers: off,
   errors: off,
   trace: off,
-  identityHeaders: off,
+  identityHeaders: { send: [] },
   queryCredentials: off,
 }
 const rights = {
-  limits: { all: { rate: '1000000000/min', key: 'principal' } },
+  limits: plenty,
   auth: ['apiKey'],
   validate: { request: 'off', response: 'off' },
   errors: off,
@@ -83,7 +87,11 @@ function configurations(issuer: string): Record<string, GateConfiguration> {
     refuse401: { name: 'gate: 401', api: rights, document: secured, status: 401 },
     refuse403: { name: 'gate: 403', api: rights, document: secured, status: 403 },
     refuse404: { name: 'gate: 404', api: rights, document: secured, status: 404 },
-    refuse429: { name: 'gate: 429', api: { ...bare, limits: { all: { rate: '1/day', key: 'ip' } } }, status: 429 },
+    refuse429: {
+      name: 'gate: 429',
+      api: { ...bare, limits: { anonymous: { rate: '1/day', key: 'ip' } } },
+      status: 429,
+    },
   }
 }
 
