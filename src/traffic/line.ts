@@ -79,7 +79,8 @@ export function safeJson(value: unknown, bytesMax = 4_096): string | undefined {
       if (typeof item === 'bigint') return item.toString()
       if (item instanceof Error) return { name: item.name, message: scrub(item.message) }
       if (item instanceof Map || item instanceof Set) return [...item].slice(0, 50)
-      if (item instanceof Uint8Array || item?.constructor === Buffer) return masked
+      // A Buffer has been turned into a list of numbers by the time it comes here.
+      if ((this as Record<string, unknown>)[key] instanceof Uint8Array) return masked
       if (typeof item === 'object' && item !== null) {
         // `this` holds `item`; what lies above `this` is the way down to it.
         while (seen.length > 0 && seen.at(-1) !== this) seen.pop()
@@ -214,7 +215,7 @@ function headerWriter(listed: readonly string[]): HeaderWriter {
     const lower = name.toLowerCase()
     const rule = shownRules.get(lower)
     if (rule !== undefined) return rule
-    const harmless = lower.length <= 64 && isHarmless(lower.replace(sensitiveWords, ''))
+    const harmless = lower.length <= 40 && plainHeader.test(lower)
     return { name: `${quote(harmless ? lower : masked)}:`, shown: undefined, scrub }
   }
   const nodeAfter = (before: HeaderNode | undefined, name: string): HeaderNode => {
@@ -229,7 +230,7 @@ function headerWriter(listed: readonly string[]): HeaderWriter {
       lastName: '',
       lastNext: undefined,
       lastValue: '',
-      lastShown: '',
+      lastShown: '""',
     }
   }
   let root = new Map<string, HeaderNode>()
@@ -315,7 +316,10 @@ function headerWriter(listed: readonly string[]): HeaderWriter {
   }
 }
 
-/** Words that the masks watch for in values, but that are honest in the name of a header: `x-api-key`. */
+/** Words, with a short number at the end of one: `x-api-key`, `x-amz-content-sha256`. A caller can put a secret into a name. */
+const plainHeader = /^[a-z]{1,20}\d{0,3}(?:-[a-z]{1,20}\d{0,3})*$/
+
+/** Words that the masks watch for in values, but that are honest in the name of a parameter: `api_key`. */
 const sensitiveWords = /secret|passw|credential|canary|api[-_]?key|token[-_]/g
 
 function repeats(headers: readonly string[], at: number): boolean {

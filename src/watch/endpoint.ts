@@ -1,8 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setImmediate as immediately } from 'node:timers/promises'
 import { ConfigError, messageOf } from '../base/errors.ts'
 import type { ProcessReport } from './fleet.ts'
-import { contentTypes, expositionFor, render } from './registry.ts'
+import { contentTypes, expositionFor, renderPieces } from './registry.ts'
 
 export interface EndpointSources {
   readonly collect: () => ProcessReport | Promise<ProcessReport>
@@ -34,7 +35,13 @@ export async function serveMetrics(address: string, sources: EndpointSources): P
     switch (path) {
       case '/metrics': {
         const form = expositionFor(accept)
-        return { status: 200, type: contentTypes[form], body: render((await collect()).metrics, form) }
+        const pieces: string[] = []
+        for (const piece of renderPieces((await collect()).metrics, form)) {
+          pieces.push(piece)
+          // Thousands of series take tens of milliseconds to print; requests go first.
+          await immediately()
+        }
+        return { status: 200, type: contentTypes[form], body: pieces.join('') }
       }
       case '/errors':
         return { status: 200, type: 'application/json', body: JSON.stringify((await collect()).errors) }

@@ -39,7 +39,7 @@ interface Tell {
 export function answerPrimary(channel: Channel, report: () => ProcessReport): () => void {
   const send = (ask: number) => {
     try {
-      channel.send?.({ type: tells, ask, report: report() } satisfies Tell)
+      channel.send?.({ type: tells, ask, report: forTheWire(report()) } satisfies Tell)
     } catch {
       // The primary is gone; so is whoever would read this.
     }
@@ -122,6 +122,17 @@ export function createFleet(workers: () => Iterable<WorkerChannel>, timeoutMs = 
         errors: mergeGroups(reports.map(({ errors }) => errors)),
       }
     },
+  }
+}
+
+/** JSON has no typed arrays. */
+function forTheWire({ metrics, errors }: ProcessReport): ProcessReport {
+  return {
+    errors,
+    metrics: metrics.map((family) => ({
+      ...family,
+      series: family.series.map(([labels, values]) => [labels, Array.from(values)] as const),
+    })),
   }
 }
 

@@ -26,7 +26,7 @@ export interface FamilySnapshot {
   readonly labels: readonly string[]
   readonly bounds: readonly number[]
   /** Label values, then the numbers: one for counters and gauges; buckets, +Inf and sum for histograms. */
-  readonly series: readonly (readonly [readonly string[], readonly number[]])[]
+  readonly series: readonly (readonly [readonly string[], ArrayLike<number>])[]
 }
 
 /** A number that only grows. */
@@ -62,6 +62,7 @@ export interface Registry {
   ) => Family<Histogram>
   /** Calls `update` before every snapshot: for values that are read when asked, such as memory. */
   readonly beforeSnapshot: (update: () => void) => void
+  /** The numbers of now; they go on counting, so read or merge them at once. */
   readonly snapshot: () => readonly FamilySnapshot[]
 }
 
@@ -155,7 +156,7 @@ export function createRegistry(): Registry {
       snapshot: () => ({
         ...about,
         labels,
-        series: Array.from(made.series.values(), (entry) => [entry.labels, Array.from(entry.series.values)] as const),
+        series: Array.from(made.series.values(), (entry) => [entry.labels, entry.series.values] as const),
       }),
     })
     return made
@@ -201,7 +202,7 @@ export function mergeSnapshots(snapshots: readonly (readonly FamilySnapshot[])[]
       for (const [labels, values] of about.series) {
         const key = labels.join('\u0000')
         const into = merged.series.get(key)?.[1]
-        if (into === undefined) merged.series.set(key, [labels, [...values]])
+        if (into === undefined) merged.series.set(key, [labels, Array.from(values)])
         else for (let i = 0; i < into.length; i++) into[i] = combine[about.merge](into[i]!, values[i] ?? 0)
       }
     }
@@ -229,33 +230,58 @@ export function expositionFor(accept: string | undefined): Exposition {
 
 /** A snapshot as text for Prometheus, or in OpenMetrics 1.0. */
 export function render(snapshot: readonly FamilySnapshot[], form: Exposition): string {
-  let text = ''
+  return [...renderPieces(snapshot, form)].join('')
+}
+
+/** The same in pieces of at most a few hundred lines, so that a big scrape can let requests through in between. */
+export function* renderPieces(snapshot: readonly FamilySnapshot[], form: Exposition): Generator<string> {
   for (const { name, help, kind, labels, bounds, series } of snapshot) {
     // In OpenMetrics a counter's family is named without `_total`; its samples carry it.
     const familyName = form === 'openmetrics' && kind === 'counter' ? name.replace(/_total$/, '') : name
-    text += `# HELP ${familyName} ${help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${familyName} ${kind}\n`
+    let text = `# HELP ${familyName} ${help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${familyName} ${kind}\n`
+    const buckets = bounds.map((edge) => `${bound(edge, form)}"} `)
+    let count = 0
     for (const [labelValues, values] of series) {
-      // A label with an empty value is the same as none, and shorter.
-      const pairs = labels
-        .map((label, i) => (labelValues[i] ? `${label}="${escapeLabel(labelValues[i])}"` : ''))
-        .filter((pair) => pair !== '')
-        .join(',')
-      if (kind !== 'histogram') {
-        text += `${name}${pairs === '' ? '' : `{${pairs}}`} ${decimal(values[0]!)}\n`
-        continue
+      text +=
+        kind === 'histogram'
+          ? histogram(name, pairsOf(labels, labelValues), buckets, values)
+          : scalar(name, pairsOf(labels, labelValues), values)
+      if (++count % seriesPerPiece === 0) {
+        yield text
+        text = ''
       }
-      const open = `${name}_bucket{${pairs === '' ? '' : `${pairs},`}le="`
-      let count = 0
-      for (let i = 0; i < bounds.length; i++) {
-        count += values[i]!
-        text += `${open}${bound(bounds[i]!, form)}"} ${count}\n`
-      }
-      count += values[bounds.length]!
-      const braces = pairs === '' ? '' : `{${pairs}}`
-      text += `${open}+Inf"} ${count}\n${name}_sum${braces} ${decimal(values[bounds.length + 1]!)}\n${name}_count${braces} ${count}\n`
     }
+    yield text
   }
-  return form === 'openmetrics' ? `${text}# EOF\n` : text
+  if (form === 'openmetrics') yield '# EOF\n'
+}
+
+const seriesPerPiece = 100
+
+/** A label with an empty value is the same as none, and shorter. */
+function pairsOf(labels: readonly string[], values: readonly string[]): string {
+  let pairs = ''
+  for (let i = 0; i < labels.length; i++) {
+    if (values[i] !== '') pairs += `${pairs === '' ? '' : ','}${labels[i]}="${escapeLabel(values[i]!)}"`
+  }
+  return pairs
+}
+
+function scalar(name: string, pairs: string, values: ArrayLike<number>): string {
+  return `${name}${pairs === '' ? '' : `{${pairs}}`} ${decimal(values[0]!)}\n`
+}
+
+function histogram(name: string, pairs: string, buckets: readonly string[], values: ArrayLike<number>): string {
+  const open = `${name}_bucket{${pairs}${pairs === '' ? '' : ','}le="`
+  const braces = pairs === '' ? '' : `{${pairs}}`
+  let text = ''
+  let count = 0
+  for (let i = 0; i < buckets.length; i++) {
+    count += values[i]!
+    text += `${open}${buckets[i]}${count}\n`
+  }
+  count += values[buckets.length]!
+  return `${text}${open}+Inf"} ${count}\n${name}_sum${braces} ${decimal(values[buckets.length + 1]!)}\n${name}_count${braces} ${count}\n`
 }
 
 function escapeLabel(value: string): string {
