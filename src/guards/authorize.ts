@@ -1,4 +1,4 @@
-import { ConfigError } from '../base/errors.ts'
+import { ConfigError, messageOf } from '../base/errors.ts'
 import { object, z } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Steps } from '../gate/guard.ts'
@@ -15,7 +15,16 @@ const match = z
   .string()
   .min(1)
   .max(1_024)
-  .describe('Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`.')
+  .transform((text, context) => {
+    try {
+      // `GET *` means every path, as `*` alone means every operation.
+      return { text, selects: parseSelector(text.replace(/^(\S+)\s+\*$/, '$1 /**')) }
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: messageOf(error) })
+      return z.NEVER
+    }
+  })
+  .describe('Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`.')
 
 const callerList =
   'A bare word is a subject; `role:admin`, `app:partner`, `scope:orders:read`, `via:main` look at the rest; `*` is every known caller.'
@@ -67,16 +76,12 @@ export const authorize: Guard<AuthorizeOptions> = {
   stage: 'authorize',
   options: authorizeShape,
   setup(options, { api }) {
-    const acl = options.acl.map((entry, index) => ({
-      selects: parseSelector(entry.match),
-      rule: aclRule(entry, index),
-    }))
+    const acl = options.acl.map((entry, index) => ({ selects: entry.match.selects, rule: aclRule(entry, index) }))
     const { roles } = options
     if (roles === undefined && options.permissions.length > 0) {
       throw new ConfigError('P1409', `apis.${api}.authorize.permissions: nobody has a permission without "roles"`)
     }
     const grants = roles === undefined ? undefined : grantsOf(roles)
-    const permissions = options.permissions.map(({ match: text, needs }) => ({ selects: parseSelector(text), needs }))
 
     return (operation) => {
       if (operation.kind !== 'listed') return undefined
@@ -89,7 +94,7 @@ export const authorize: Guard<AuthorizeOptions> = {
     }
 
     function rightsOf(operation: Operation, granted: Grants): Rule {
-      const said = permissions.filter(({ selects }) => selects(operation)).flatMap(({ needs }) => needs)
+      const said = options.permissions.filter((entry) => entry.match.selects(operation)).flatMap(({ needs }) => needs)
       return permissionRule(said.length > 0 ? [...new Set(said)] : [defaultPermission(operation)], granted)
     }
   },
@@ -122,7 +127,7 @@ function aclRule(entry: AuthorizeOptions['acl'][number], index: number): Rule {
   const allowed = entry.allow === undefined ? undefined : callers(entry.allow, `authorize.acl[${index}].allow`)
   const refuse = (list: 'allow' | 'deny') =>
     denial(403, 'authorize.acl', 'You are not on the list of those who may use this operation.', {
-      evidence: { rule: `authorize.acl[${index}]`, match: entry.match, list },
+      evidence: { rule: `authorize.acl[${index}]`, match: entry.match.text, list },
     })
   const isDenied = refuse('deny')
   const notAllowed = refuse('allow')

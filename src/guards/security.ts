@@ -1,4 +1,4 @@
-import { ConfigError, ConfigErrors } from '../base/errors.ts'
+import { ConfigError } from '../base/errors.ts'
 import { object } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Steps } from '../gate/guard.ts'
@@ -82,24 +82,10 @@ export function unsecuredOperations(document: ApiDocument): readonly Operation[]
   )
 }
 
-/**
- * Decides what becomes of operations whose document is silent, by `apis.<api>.unsecured`. Throws `ConfigErrors` with
- * each of them for `refuse`. The result holds new operations where something changed.
- */
-export function settleUnsecured(
-  document: ApiDocument,
-  unsecured: 'refuse' | 'authenticate' | 'public',
-): readonly Operation[] {
+/** The operations of a document, those that are silent about security opened to everyone: for `unsecured: public`. */
+export function openUnsecured(document: ApiDocument): readonly Operation[] {
   const silent = new Set(unsecuredOperations(document))
-  if (silent.size === 0 || unsecured === 'authenticate') return document.operations
-  if (unsecured === 'public') {
-    return document.operations.map((operation) => (silent.has(operation) ? { ...operation, security: [] } : operation))
-  }
-  const hint =
-    'add `security` to the operation or to the whole document; `security: []` says that it is open to everyone. Or set `unsecured: authenticate` for the API'
-  throw new ConfigErrors(
-    [...silent].map((operation) => placed(operation, 'P1403', `${operation.id}: does not say who may call it`, hint)),
-  )
+  return document.operations.map((operation) => (silent.has(operation) ? { ...operation, security: [] } : operation))
 }
 
 function placed(operation: Operation, code: `P${number}`, message: string, hint?: string): ConfigError {
