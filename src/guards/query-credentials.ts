@@ -97,6 +97,16 @@ export const queryCredentials: Guard<Options> = {
     const asScheme: Denial = { ...credentialInQuery, evidence: { parameter: "a security scheme's" } }
     const allowed = new Set(options.allow)
 
+    // Most queries use the same few names: each is judged once. Strange ones are judged anew, so nothing grows.
+    const judged = new Map<string, Denial | null>()
+    function judge(name: string): Denial | null {
+      const before = judged.get(name)
+      if (before !== undefined) return before
+      const refusal = known.get(plain(name)) ?? known.get(plain(lastPart(name))) ?? null
+      if (judged.size < 1_024 && name.length <= 64) judged.set(name, refusal)
+      return refusal
+    }
+
     return (operation) => {
       const schemes = new Set<string>()
       for (const scheme of operation.document.securitySchemes.values()) {
@@ -113,8 +123,8 @@ export const queryCredentials: Guard<Options> = {
             if (allowed.has(name)) continue
             if (schemes.has(name)) return asScheme
             if (!declared.has(name)) {
-              const refusal = known.get(plain(name)) ?? known.get(plain(lastPart(name)))
-              if (refusal !== undefined) return refusal
+              const refusal = judge(name)
+              if (refusal !== null) return refusal
             }
             if (looksLikeCredential(value)) return byForm
           }
