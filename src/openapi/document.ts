@@ -4,7 +4,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError, messageOf, type Place } from '../base/errors.ts'
 import { Complaints, type Spot } from './complaints.ts'
 import type { ApiDocument, Operation } from './operation.ts'
-import { applyOverlay } from './overlay.ts'
 import { canonicalBasePath } from './paths.ts'
 import { isObject, type JsonObject, toPointer, valueAt } from './pointer.ts'
 import { mergePolicy, type PolicyLayer, policyLayer } from './policy.ts'
@@ -68,7 +67,10 @@ export async function readWithOverlays(
   const complaints = new Complaints()
   const root = await readSource(options.file, read, 'The OpenAPI document')
   const files = new Set([fileURLToPath(root.uri)])
-  for (const file of options.overlays ?? []) {
+  const overlays = options.overlays ?? []
+  if (overlays.length === 0) return { root, files, complaints }
+  const { applyOverlay } = await import('./overlay.ts')
+  for (const file of overlays) {
     const overlay = await readSource(file, read, 'The overlay')
     files.add(fileURLToPath(overlay.uri))
     applyOverlay(root, overlay, complaints)

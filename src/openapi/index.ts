@@ -1,4 +1,5 @@
 export { type LoadOptions, loadDocument, policyPlace, unlistedOperations } from './document.ts'
+export { lintDocument } from './lint.ts'
 export type {
   ApiDocument,
   Encoding,
@@ -13,5 +14,6 @@ export type {
   SecurityRequirement,
   SecurityScheme,
   Validate,
+  ValidateOptions,
 } from './operation.ts'
 export { parseSelector, type Selector } from './select.ts'
