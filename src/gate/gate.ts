@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
+import { defaultSecurityHeaders } from '../http/security-headers.ts'
 import type { Sink } from '../traffic/passage.ts'
 import { type IncomingRequest, readArrival } from './arrival.ts'
 import { type Arrival, Exchange } from './exchange.ts'
@@ -85,10 +86,11 @@ export function createGate(first: Load, options: { readonly sink: Sink; readonly
     },
     upgrade(request, socket, head, peer) {
       const arrival = readArrival(request, peer, now())
-      if ('kind' in arrival) return refuseUpgrade(socket, arrival, '-', [])
+      if ('kind' in arrival) return refuseUpgrade(socket, arrival, '-', defaultSecurityHeaders(peer.encrypted))
       const used = current
       const route = used.load.router(arrival)
-      if (route === undefined) return refuseUpgrade(socket, unroutable, arrival.id, [])
+      if (route === undefined)
+        return refuseUpgrade(socket, unroutable, arrival.id, defaultSecurityHeaders(peer.encrypted))
       const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
       const startedAt = performance.now()
       used.enter()
@@ -150,7 +152,7 @@ export function createGate(first: Load, options: { readonly sink: Sink; readonly
     arrival?: Arrival,
   ): void {
     const id = arrival?.id ?? 'req_unread'
-    const { headers, body } = denialReply(refusal, id, request.headers.accept, [])
+    const { headers, body } = denialReply(refusal, id, request.headers.accept, defaultSecurityHeaders(peer.encrypted))
     // What could not be read without doubt must not be followed by more on this connection.
     if (reply.stream === undefined) headers.push('connection', 'close')
     writeHead(reply, refusal.status, headers)

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { messageOf } from '../base/errors.ts'
 import { clientNetwork } from '../base/ip.ts'
 import { JsonError } from '../base/json.ts'
 import { object, rate, z } from '../config/language.ts'
@@ -7,9 +8,9 @@ import type { Guard, Host, Mode, Step, Steps } from '../gate/guard.ts'
 import type { Principal } from '../gate/principal.ts'
 import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
 import type { Operation } from '../openapi/operation.ts'
+import { parseSelector, type Selector } from '../openapi/select.ts'
 import { type Counters, CountersUnavailable, type Rate, type Taken } from '../store/counters.ts'
 import { createMemoryCounters } from '../store/counters-memory.ts'
-import { parseSelector, type Selector, selectorShape } from './selector.ts'
 
 const exceeded = denial(429, 'limits.exceeded', 'Too many requests. Wait as long as Retry-After says.')
 const unavailable = denial(503, 'limits.unavailable', 'Requests cannot be counted at the moment. Try again later.', {
@@ -50,7 +51,19 @@ const limitShape = object({
     .enum(['all', 'known', 'anonymous'])
     .optional()
     .describe('Whom it counts: those with a believed credential, those without, or all (default).'),
-  match: selectorShape('Which operations it counts. Default: all, and what the document does not list.').optional(),
+  match: z
+    .union([z.string(), z.array(z.string()).max(1_000)])
+    .superRefine((text, context) => {
+      try {
+        parseSelector(text)
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: messageOf(error) })
+      }
+    })
+    .optional()
+    .describe(
+      'Which operations it counts: op:login, tag:orders, GET /orders/*, or a list. Default: all, and what the document does not list.',
+    ),
   mode: z.enum(['off', 'observe', 'enforce']).default('enforce').describe('How this limit stands.'),
   onFailure: z
     .enum(['local', 'open', 'closed'])
@@ -151,7 +164,7 @@ function createLimit(name: string, options: LimitOptions, host: Host): Limit {
     rate: { count, windowMs, burst },
     parts,
     callers: needsPrincipal ? 'known' : (options.callers ?? 'all'),
-    matches: parseSelector(options.match),
+    matches: options.match === undefined ? () => true : parseSelector(options.match),
     isMatched: options.match !== undefined,
     readsBody: parts.some((part) => part.startsWith('body.')),
     observing: options.mode === 'observe',
