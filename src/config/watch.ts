@@ -14,6 +14,8 @@ export interface WatchOptions {
 export interface Watch {
   /** Watches these files from now on, in place of the ones before. Existing or not. */
   update(files: readonly string[]): void
+  /** Resolves when the files named last are being watched: what changes after it is seen. */
+  ready(): Promise<void>
   close(): void
 }
 
@@ -48,8 +50,8 @@ export function watchFiles(files: readonly string[], onChange: () => void, optio
     const settled = before !== undefined && same(before, now)
     if (settled && (!lost || waitedMs >= absentMs)) {
       known = now
-      followFolders()
-      onChange()
+      await followFolders()
+      if (!closed && at === generation) onChange()
       return
     }
     clearTimeout(settling)
@@ -57,43 +59,42 @@ export function watchFiles(files: readonly string[], onChange: () => void, optio
   }
 
   /** Watches the folders the files lie in, and those that symbolic links lead to. */
-  const followFolders = () => {
+  const followFolders = async () => {
     const at = generation
-    void foldersOf(watched).then((wanted) => {
-      if (closed || at !== generation) return
-      names = wanted
-      const next = new Map<string, FSWatcher>()
-      for (const folder of wanted.keys()) {
-        const kept = folders.get(folder)
-        folders.delete(folder)
-        if (kept !== undefined) next.set(folder, kept)
-        else {
-          const watcher = tryWatch(folder, (name) => {
-            // A busy folder (logs beside the configuration) must not keep the files from ever being quiet.
-            if (name === undefined || names.get(folder)?.has(name) || name.startsWith('..')) settle(settleMs)
-          })
-          if (watcher !== undefined) next.set(folder, watcher)
-        }
-      }
-      for (const watcher of folders.values()) watcher.close()
-      folders = next
-    })
+    const wanted = await foldersOf(watched)
+    if (closed || at !== generation) return
+    names = wanted
+    const next = new Map<string, FSWatcher>()
+    for (const folder of wanted.keys()) {
+      const kept = folders.get(folder)
+      folders.delete(folder)
+      const watcher =
+        kept ??
+        tryWatch(folder, (name) => {
+          // A busy folder (logs beside the configuration) must not keep the files from ever being quiet.
+          if (name === undefined || names.get(folder)?.has(name) || name.startsWith('..')) settle(settleMs)
+        })
+      if (watcher !== undefined) next.set(folder, watcher)
+    }
+    for (const watcher of folders.values()) watcher.close()
+    folders = next
   }
 
+  let ready: Promise<void> = Promise.resolve()
   const update = (next: readonly string[]) => {
-    const files = [...new Set(next.map((file) => resolve(file)))].sort()
     generation++
-    const at = generation
-    watched = files
-    followFolders()
+    watched = [...new Set(next.map((file) => resolve(file)))].sort()
+    ready = begin(generation)
+  }
+
+  const begin = async (at: number) => {
     const before = known
-    void signatures(files).then((now) => {
-      if (closed || at !== generation) return
-      // A file that was known and changed while the list was being replaced is still a change.
-      for (const [file, signature] of before) if (now.has(file)) now.set(file, signature)
-      known = now
-      settle(0)
-    })
+    const now = await signatures(watched)
+    await followFolders()
+    if (closed || at !== generation) return
+    // A file that was known and changed while the list was being replaced is still a change.
+    known = new Map([...now].map(([file, signature]) => [file, before.get(file) ?? signature]))
+    settle(0)
   }
 
   update(files)
@@ -101,6 +102,7 @@ export function watchFiles(files: readonly string[], onChange: () => void, optio
   poll.unref()
   return {
     update,
+    ready: () => ready,
     close() {
       closed = true
       clearInterval(poll)
