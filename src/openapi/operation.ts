@@ -132,7 +132,22 @@ export interface ValidateOptions {
 }
 
 /** Says everything that is wrong with a value; the empty list means valid. */
-export type Validate = (value: unknown) => readonly SchemaError[]
+export interface Validate {
+  (value: unknown): readonly SchemaError[]
+  /** What the schema says of its values' form; for reading text, such as a query, as values. */
+  readonly outline?: SchemaOutline
+}
+
+/** What can be told of a schema's values without having one, alternatives taken together. */
+export interface SchemaOutline {
+  /** Empty: any. */
+  readonly types: ReadonlySet<string>
+  readonly properties: ReadonlyMap<string, SchemaRef>
+  readonly items: SchemaRef | undefined
+  /** Whether an object may have properties that are not listed. */
+  readonly open: boolean
+  readonly formats: ReadonlySet<string>
+}
 
 export interface SchemaError {
   /** JSON Pointer to the value that does not fit. */

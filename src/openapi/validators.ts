@@ -1,5 +1,6 @@
-import type { ApiDocument, SchemaError, SchemaRef, Validate, ValidateOptions } from './operation.ts'
+import type { ApiDocument, SchemaError, SchemaOutline, SchemaRef, Validate, ValidateOptions } from './operation.ts'
 import { SchemaCompiler } from './schema-compiler.ts'
+import { outlineOf } from './schema-outline.ts'
 import { type Located, References } from './schema-references.ts'
 import { type Check, kindOf, Run, TooMuch } from './validation-run.ts'
 
@@ -42,7 +43,7 @@ export function createValidators(
     const known = bySchema.get(key)?.get(errorsMax)
     if (known !== undefined) return known
     const located = locate(references, ref)
-    const validate = toValidate(compiler.outermost(located), errorsMax)
+    const validate = toValidate(compiler.outermost(located), errorsMax, () => outlineOf(references, located))
     const byMax = bySchema.get(key)
     if (byMax === undefined) bySchema.set(key, new Map([[errorsMax, validate]]))
     else byMax.set(errorsMax, validate)
@@ -58,8 +59,9 @@ function locate(references: References, ref: SchemaRef): Located {
   return { schema: ref.schema, base: hash < 0 ? ref.uri : ref.uri.slice(0, hash), at: ref.uri }
 }
 
-function toValidate(check: Check, errorsMax: number): Validate {
-  return (value) => {
+function toValidate(check: Check, errorsMax: number, outline: () => SchemaOutline): Validate {
+  let known: SchemaOutline | undefined
+  const validate = (value: unknown): readonly SchemaError[] => {
     try {
       if (check(value, new Run(false, 0), undefined)) return noErrors
       const run = new Run(true, errorsMax)
@@ -74,6 +76,13 @@ function toValidate(check: Check, errorsMax: number): Validate {
       throw error
     }
   }
+  Object.defineProperty(validate, 'outline', {
+    get: () => {
+      known ??= outline()
+      return known
+    },
+  })
+  return validate
 }
 
 function refused(value: unknown): SchemaError {

@@ -1,0 +1,24 @@
+import { object } from '../config/language.ts'
+import type { Guard } from '../gate/guard.ts'
+import { denial } from '../gate/verdict.ts'
+
+const unlistedPath = denial(404, 'unlisted.path', 'There is no such path in this API.')
+
+/** Refuses paths and methods that the document does not list. */
+export const unlisted: Guard<object> = {
+  name: 'unlisted',
+  stage: 'validate',
+  options: object({}).prefault({}),
+  setup:
+    () =>
+    ({ kind, allow }) => {
+      if (kind === 'listed') return undefined
+      if (kind === 'unlisted-path') return { requestHead: () => unlistedPath }
+      // RFC 9110, 15.5.6: the answer must say which methods there are. A listed GET serves HEAD as well (9.3.2).
+      const methods = allow.includes('GET') && !allow.includes('HEAD') ? [...allow, 'HEAD'] : allow
+      const unlistedMethod = denial(405, 'unlisted.method', 'This path does not have the method of the request.', {
+        headers: { allow: methods.join(', ') },
+      })
+      return { requestHead: () => unlistedMethod }
+    },
+}
