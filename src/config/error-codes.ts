@@ -159,9 +159,3 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',
   },
 }
-
-/** docs/reference/errors.md. */
-export function errorsReference(): string {
-  const pages = Object.entries(errorPages).map(([code, { title, help }]) => `## ${code}\n\n**${title}.** ${help}\n`)
-  return `# Error codes\n\nWritten by \`node scripts/write-reference.ts\` from src/config/error-codes.ts. \`portcullis explain P1007\` prints the same.\n\n${pages.join('\n')}`
-}
