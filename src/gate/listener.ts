@@ -307,7 +307,6 @@ class Wire implements Listener {
     })
     // No limit here: node:http would drop what is beyond it without a word. `#begin` counts and refuses.
     server.maxHeadersCount = 0
-    server.maxRequestsPerSocket = limits.requestsPerConnection
     // A client that has sent all it wants to say may close its half and wait for the answer (RFC 9112, 9.6).
     ;(server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true
     const onRequest = (request: IncomingMessage, reply: ServerResponse) => {
@@ -316,7 +315,7 @@ class Wire implements Listener {
       if (request.rawHeaders.length > limits.headerCount * 2) {
         return this.#refuse(reply, refusals.headerCount, connection)
       }
-      if (this.#draining) reply.shouldKeepAlive = false
+      if (this.#draining || connection.requests >= limits.requestsPerConnection) reply.shouldKeepAlive = false
       serve(request, reply, connection)
     }
     server.on('request', onRequest)
@@ -459,9 +458,8 @@ class Wire implements Listener {
     const onRequest = (request: Http2ServerRequest, reply: Http2ServerResponse) => {
       const connection = this.#beginStream(request)
       if (connection === undefined) return
-      let fields = request.rawHeaders.length
-      for (let i = 0; i < fields && request.rawHeaders[i]!.charCodeAt(0) === 0x3a; ) fields -= 2
-      if (fields > limits.headerCount * 2) return this.#refuse(reply, refusals.headerCount, connection)
+      const refusal = checkFields(request.rawHeaders, limits)
+      if (refusal !== undefined) return this.#refuse(reply, refusal, connection)
       // The overloads of `end` keep the types apart, not the values.
       this.#options.handlers.request(request, reply as unknown as OutgoingReply, connection.peer!)
     }
@@ -501,10 +499,13 @@ class Wire implements Listener {
     if (connection === undefined || stream.destroyed) return undefined
     connection.beginStream(request, performance.now())
     if (connection.requests >= this.#limits.requestsPerConnection) connection.session!.close()
+    // Without this a body cut short by RST_STREAM would still come to its `end`, as if it were whole.
+    request.once('aborted', () => request.destroy())
     stream.once('close', () => {
       connection.endStream(stream)
-      // A stream given up by the client cost us a request and the client nothing (CVE-2023-44487, CVE-2025-8671).
-      if (stream.rstCode !== h2.NGHTTP2_NO_ERROR && !connection.tolerate(performance.now())) this.#flooded(connection)
+      // A stream given up early cost us a request and the client nothing (CVE-2023-44487, CVE-2025-8671).
+      if ((stream.aborted || stream.rstCode !== h2.NGHTTP2_NO_ERROR) && !connection.tolerate(performance.now()))
+        this.#flooded(connection)
     })
     return connection
   }
@@ -513,7 +514,7 @@ class Wire implements Listener {
     if (connection.phase === 'refused') return
     connection.phase = 'refused'
     this.#cut('protocol.h2-flood', connection.peer!.address)
-    connection.session!.destroy(undefined, h2.NGHTTP2_ENHANCE_YOUR_CALM)
+    connection.session!.destroy(h2.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
   // Limits that are looked after from time to time.
@@ -537,7 +538,7 @@ class Wire implements Listener {
       const refusal = finding === 'slow-body' ? refusals.slowBody : refusals.requestTimeout
       connection.phase = 'refused'
       this.#tell(refusal, requestId(this.#options.now()), connection.peer!.address)
-      connection.session.destroy(undefined, h2.NGHTTP2_ENHANCE_YOUR_CALM)
+      connection.session.destroy(h2.NGHTTP2_ENHANCE_YOUR_CALM)
     } else this.#refuseRaw(refusals.slowBody, connection)
   }
 
@@ -552,10 +553,25 @@ class Wire implements Listener {
 
 /** How often limits of time are looked after: once a second, or more often where they are short. */
 function lookMs({ headTimeout, requestTimeout, idleTimeout }: ConnectionLimits): number {
-  return Math.min(1_000, Math.max(25, Math.min(headTimeout, requestTimeout, idleTimeout) / 4))
+  return Math.min(1_000, Math.max(25, Math.floor(Math.min(headTimeout, requestTimeout, idleTimeout) / 4)))
+}
+
+/** The limits of an HTTP/2 head, which its own parser does not keep: it counts after compression. */
+function checkFields(rawHeaders: readonly string[], limits: ConnectionLimits): Denial | undefined {
+  let pseudo = 0
+  let bytes = 0
+  for (let i = 0; i < rawHeaders.length; i++) {
+    const part = rawHeaders[i]!
+    bytes += part.length
+    if (i % 2 === 0 && part.charCodeAt(0) === 0x3a) pseudo += 2
+  }
+  if (bytes > limits.headerBytes) return refusals.headerBytes
+  return rawHeaders.length - pseudo > limits.headerCount * 2 ? refusals.headerCount : undefined
 }
 
 type ParserError = Error & { code?: string; bytesParsed?: number; rawPacket?: Buffer }
+
+const unknownMethod = /^[A-Z][A-Z-]{0,31} \S/
 
 function refusalFor(error: ParserError, connection: Connection): Denial {
   switch (error.code) {
@@ -567,7 +583,7 @@ function refusalFor(error: ParserError, connection: Connection): Denial {
       return refusals.incomplete
     case 'HPE_INVALID_METHOD':
       // A well-formed method that the parser does not know, and not just noise (RFC 9110, 15.6.2).
-      return /^[A-Z][A-Z-]{0,31} \S/.test(error.rawPacket?.subarray(0, 40).toString('latin1') ?? '')
+      return (error.bytesParsed ?? 0) < 32 && unknownMethod.test(error.rawPacket?.toString('latin1', 0, 40) ?? '')
         ? refusals.method
         : refusals.malformed
     case 'ERR_HTTP_REQUEST_TIMEOUT':

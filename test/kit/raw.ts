@@ -39,7 +39,7 @@ export async function rawClient(port: number, tls?: ConnectionOptions): Promise<
   })
   const bytes = () => Buffer.concat(chunks)
   const text = () => bytes().toString('latin1')
-  const statuses = () => [...text().matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map((match) => Number(match[1]))
+  const statuses = () => [...text().matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]))
   const client: RawClient = {
     socket,
     text,
