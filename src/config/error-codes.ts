@@ -158,4 +158,100 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'The activity log cannot be written',
     help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',
   },
+  P2001: {
+    title: 'An OpenAPI document, overlay or file it refers to cannot be read',
+    help: 'The file is missing, is a folder, is not UTF-8 or may not be read. Paths in the configuration are relative to it; paths in a `$ref` are relative to the file that the `$ref` stands in.',
+  },
+  P2002: {
+    title: 'An OpenAPI document is not valid YAML or JSON',
+    help: 'The place is where reading failed; the cause is often a line above it: a missing space after a colon, a tab in the indentation, an unclosed quote.',
+  },
+  P2003: {
+    title: 'A key stands twice in one map of a document',
+    help: 'Which of the two counts would depend on the reader: the gate, the upstream and the writer might each take another. Remove one.',
+  },
+  P2004: {
+    title: 'An OpenAPI document is too large, too deep or grows when it is read',
+    help: 'At most 64 million characters a file, 2,000 files, 256 levels, and YAML aliases that stand for 250,000 values. Use `$ref` instead of aliases.',
+  },
+  P2005: {
+    title: 'A file is no OpenAPI document of a supported version',
+    help: 'Its first line should be `openapi: 3.1.0` or another 3.0, 3.1 or 3.2, or `swagger: "2.0"`.',
+  },
+  P2006: {
+    title: 'A part of a document is of the wrong kind',
+    help: 'A map, a list, a text or a number was expected, and another was found. YAML reads `key:` with nothing behind it as empty.',
+  },
+  P2007: {
+    title: 'A reference leads nowhere',
+    help: 'The part behind `#` is a JSON Pointer (RFC 6901): names between slashes, where `~1` stands for a slash and `~0` for a tilde within a name.',
+  },
+  P2008: {
+    title: 'A reference is not followed',
+    help: 'The gate opens no URL and no absolute path outside the folder of the document, so that a document cannot make it ask other machines or read its files. Keep a copy beside the document and refer to it by a relative path; `../shared/errors.yaml` is one.',
+  },
+  P2009: {
+    title: 'A schema names a type that does not exist',
+    help: 'The types are string, number, integer, boolean, array, object and (since 3.1) null. A name without doubt, such as `int` or `String`, is read as what it means, with a warning.',
+  },
+  P2010: {
+    title: 'Two paths cannot be told apart',
+    help: '`/orders/{id}` and `/orders/{number}` fit the same requests. Where both ask for the same rights the first is served and this is a warning; else it would be chance who gets in. Describe them as one path, or remove one with an overlay.',
+  },
+  P2011: {
+    title: 'A path and its parameters do not agree',
+    help: 'Each `{name}` of a path needs a parameter `in: path` of this name, and the other way round. Without it every value of one segment is accepted.',
+  },
+  P2012: {
+    title: 'Two operations have the same operationId',
+    help: 'The second is called by its method and path, such as `GET /orders`, in rules, metrics and logs.',
+  },
+  P2013: {
+    title: 'What an operation asks of callers cannot be understood',
+    help: '`security` is a list of maps from the names of security schemes to scopes: `[{ key: [] }]`. `[]` opens the operation to everyone, and `{}` among others makes credentials optional.',
+  },
+  P2014: {
+    title: 'A security scheme cannot be used',
+    help: 'It needs a `type` of apiKey (with `name` and `in`), http (with `scheme`), oauth2, openIdConnect or mutualTLS. An operation that asks for an unusable one is an error.',
+  },
+  P2015: {
+    title: 'A path cannot be matched as it is written',
+    help: 'A path begins with a slash and holds no query and no fragment: a fragment never leaves the client, and a query is described by parameters. Where the path without them is unique, it is served.',
+  },
+  P2016: {
+    title: 'A keyword is read in another way, or not at all',
+    help: 'What is meant seems clear, but the keyword does not say so in this version of OpenAPI. Mend it, so that other readers agree.',
+  },
+  P2017: {
+    title: 'Where an API is mounted is in doubt',
+    help: 'Paths are served below the path of the first server (or `basePath` in 2.0). Say `basePath` in the configuration of the API where that is not meant.',
+  },
+  P2018: {
+    title: 'A parameter is described in a way that cannot be followed',
+    help: 'A parameter has a `name`, a place (`in`: path, query, header, cookie, or querystring since 3.2) and a style that its place allows.',
+  },
+  P2020: {
+    title: 'An overlay cannot be understood',
+    help: 'An overlay (1.0 or 1.1) has `overlay`, `info` and a list of `actions`, each with a `target` and one of `update`, `copy` or `remove: true`.',
+  },
+  P2021: {
+    title: 'A JSONPath cannot be understood',
+    help: 'Targets are JSONPath as in RFC 9535. Names with slashes or braces stand in brackets and quotes: `$.paths["/orders/{id}"].get`.',
+  },
+  P2022: {
+    title: 'An overlay would merge what does not fit together',
+    help: 'Maps are merged with maps, lists are appended to, plain values are replaced by plain values. To replace a value by another kind, remove it in an action before.',
+  },
+  P2023: {
+    title: 'An action of an overlay selects nothing',
+    help: 'Overlay allows it, but a rule that was to protect an operation protects nothing then. Was the path renamed?',
+  },
+  P2024: {
+    title: 'The source of a copy is not one value',
+    help: '`copy` is a JSONPath that selects exactly one value of the document.',
+  },
+  P2031: {
+    title: 'A document does not fit the published schema of its version',
+    help: 'Found by `check` only. It is served all the same: what decides how a document is served is checked when it is loaded.',
+  },
 }
