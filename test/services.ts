@@ -263,7 +263,7 @@ interface ServicePlan {
  */
 const keeper =
   'log=$1; signal=$2; dir=$3; shift 3; "$@" >"$log" 2>&1 & pid=$!; echo $pid; read word; ' +
-  'kill -CONT $pid; kill -$signal $pid; wait $pid; [ "$word" = keep ] || rm -rf "$dir"'
+  'kill -CONT $pid $(ps -o pid= --ppid $pid); kill -$signal $pid; wait $pid; [ "$word" = keep ] || rm -rf "$dir"'
 
 async function startService(plan: ServicePlan): Promise<Service> {
   let shell: ChildProcess | undefined
@@ -312,13 +312,23 @@ async function startService(plan: ServicePlan): Promise<Service> {
     start,
     stop: () => end(plan.endSignal),
     kill: () => end('KILL'),
-    freeze: () => process.kill(pid, 'SIGSTOP'),
-    thaw: () => process.kill(pid, 'SIGCONT'),
+    freeze: () => signalTree(pid, 'SIGSTOP'),
+    thaw: () => signalTree(pid, 'SIGCONT'),
     async close() {
-      if (shell !== undefined) process.kill(pid, 'SIGCONT')
+      if (shell !== undefined) signalTree(pid, 'SIGCONT')
       await end(plan.endSignal)
       await rm(plan.dir, { recursive: true, force: true })
     },
+  }
+}
+
+/** PostgreSQL answers each connection from a child process; all of them must fall silent. */
+function signalTree(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  process.kill(pid, signal)
+  const children = execFileSync('ps', ['-o', 'pid=,ppid=', '-e'], { encoding: 'utf8' })
+  for (const line of children.trim().split('\n')) {
+    const [child, parent] = line.trim().split(/\s+/).map(Number)
+    if (parent === pid && child !== undefined) process.kill(child, signal)
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
@@ -210,7 +211,8 @@ export async function openPostgresStore({ url, log, now, connectionsMax = 10 }: 
       closed = true
       clearInterval(sweeper)
       changes.close()
-      await pool.end()
+      // A server that says nothing does not hold up the end of the process.
+      await Promise.race([pool.end(), sleep(connectMs, undefined, { ref: false })])
     },
   }
 }

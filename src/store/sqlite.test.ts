@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { writeUntilKilled } from '../../test/fixtures/kill-while-writing.ts'
 import { until } from '../../test/until.ts'
 import { silentLogger } from '../base/log.ts'
 import { createSqliteStore } from './sqlite.ts'
@@ -168,20 +166,3 @@ describe('SQLite store', () => {
     }
   })
 })
-
-/** Starts a process that writes, kills it once it has acknowledged `count` writes, and returns all it acknowledged. */
-export async function writeUntilKilled(url: string, count: number): Promise<string[]> {
-  const program = fileURLToPath(new URL('../../test/fixtures/write-until-killed.ts', import.meta.url))
-  const child = spawn(process.execPath, [program, url, '8'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  let said = ''
-  let lines = 0
-  child.stdout.on('data', (chunk: Buffer) => {
-    said += chunk
-    lines += chunk.toString().split('\n').length - 1
-    if (lines >= count) child.kill('SIGKILL')
-  })
-  await once(child, 'close')
-  expect(lines).toBeGreaterThanOrEqual(count)
-  // What follows the last line break may have been cut by the kill.
-  return said.split('\n').slice(0, -1)
-}
