@@ -62,6 +62,8 @@ export class Flight implements Dispatcher.DispatchHandler {
   #reception: Reception
   #chunks: Buffer[]
   #bytesHeld: number
+  #announcedBytes: number
+  #replyEnded: boolean
   #responseBytes: number
   #requestBytes: number
   #status: number
@@ -88,6 +90,8 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#reception = 'none'
     this.#chunks = []
     this.#bytesHeld = 0
+    this.#announcedBytes = -1
+    this.#replyEnded = false
     this.#responseBytes = 0
     this.#requestBytes = 0
     this.#status = 0
@@ -202,6 +206,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#headMs = performance.now() - this.#forwardedAt
     this.route.mount.upstream.report(this.#target!, isFailure(status) ? 'badly' : 'well', this.#headMs)
     this.#status = status
+    if (headers['content-length'] !== undefined) this.#announcedBytes = Number(headers['content-length'])
     const flat = flatten(headers)
     const { responseHead, responseBody } = this.#program
     if (responseHead.length === 0 && responseBody.length === 0) {
@@ -221,7 +226,11 @@ export class Flight implements Dispatcher.DispatchHandler {
     if (performance.now() > this.#deadline) return controller.abort(new UpstreamTooSlow())
     if (this.#reception === 'streamed') {
       this.#responseBytes += chunk.length
-      if (!this.#reply.write(chunk)) {
+      if (chunk.length === this.#announcedBytes) {
+        // The whole answer in one piece: head and body leave in one write.
+        this.#replyEnded = true
+        this.#reply.end(chunk)
+      } else if (!this.#reply.write(chunk)) {
         controller.pause()
         this.#reply.once('drain', () => controller.resume())
       }
@@ -231,8 +240,10 @@ export class Flight implements Dispatcher.DispatchHandler {
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.#upstreamEnded = true
     if (this.#reception === 'streamed') {
-      this.#passTrailers(trailers)
-      this.#reply.end()
+      if (!this.#replyEnded) {
+        this.#passTrailers(trailers)
+        this.#reply.end()
+      }
       this.#finish()
     } else if (this.#reception === 'held') this.#checkResponse()
   }
@@ -243,6 +254,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     const { upstream } = this.route.mount
     const refusal = upstreamDenial(error)
     if (this.#target !== undefined) upstream.report(this.#target, 'badly', performance.now() - this.#forwardedAt)
+    if (this.#replyEnded) return this.#finish()
     if (this.#reception === 'streamed') {
       // The head is out: all that is left is to break off, so that the caller does not take a part for the whole.
       this.#fault = refusal.code
