@@ -114,6 +114,42 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A user cannot be made so',
     help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
   },
+  P1080: {
+    title: 'A file of `tls` cannot be read',
+    help: 'A PEM file named under `listen` does not exist or may not be read by this user. The text of the PEM itself may stand in its place.',
+  },
+  P1081: {
+    title: 'A certificate cannot be read',
+    help: 'A certificate chain in PEM form is expected: the certificate of the server first, then those that vouch for it. `openssl x509 -in FILE -noout -text` shows what a file holds.',
+  },
+  P1082: {
+    title: 'A private key cannot be used',
+    help: 'It is not an unencrypted key in PEM form, or it belongs to another certificate. `openssl pkey -in KEY -pubout` and `openssl x509 -in CERTIFICATE -noout -pubkey` must print the same.',
+  },
+  P1083: {
+    title: 'A certificate lacks its key, or a key its certificate',
+    help: '`tls` takes both `certificate` and `key`, or neither.',
+  },
+  P1084: {
+    title: 'A listener has no certificate',
+    help: 'A development certificate is the default on loopback only. Elsewhere name `tls.certificate` and `tls.key`, let `tls.acme` fetch one, or say `tls: development`.',
+  },
+  P1085: {
+    title: 'Plain HTTP would be readable on the way',
+    help: '`tls: off` is for loopback, and for a listener behind a program that ends TLS: then say `behindTlsTerminator: true`.',
+  },
+  P1086: {
+    title: 'A listener cannot change between http and https',
+    help: 'The port is open with the one; give the other a port of its own, or restart.',
+  },
+  P1087: {
+    title: 'A listener cannot be opened',
+    help: 'Another program listens there, this user may not, or the machine has no such address. `ss -ltnp` shows who listens.',
+  },
+  P1088: {
+    title: 'A new certificate has expired already',
+    help: 'The one in use stays. Check that the renewed file was written, and the clock of this machine.',
+  },
   P1401: {
     title: 'An issuer says in two ways how its tokens are signed',
     help: 'An issuer has either public keys (`jwks`, or found through its metadata) or a `secret` with HS256, HS384 or HS512. Both at once would let somebody sign with what is public.',

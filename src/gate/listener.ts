@@ -86,7 +86,7 @@ function schemeOf(entry: ListenSettings): 'http' | 'https' {
   if (entry.tls !== 'off') return 'https'
   if (!isLoopback(entry.host) && !entry.behindTlsTerminator) {
     throw new ConfigError(
-      'P1045',
+      'P1085',
       `tls: off is not accepted on ${entry.host}: what is sent there can be read on the way`,
       {
         hint: 'listen on 127.0.0.1, or say behindTlsTerminator: true',
@@ -172,7 +172,7 @@ class Wire implements Listener {
 
   async update(entry: ListenSettings): Promise<void> {
     if (schemeOf(entry) !== this.scheme)
-      throw new ConfigError('P1046', 'a listener cannot change between http and https')
+      throw new ConfigError('P1086', 'a listener cannot change between http and https')
     await this.#front?.update(entry)
     this.#entry = entry
   }
@@ -514,7 +514,7 @@ class Wire implements Listener {
     if (connection.phase === 'refused') return
     connection.phase = 'refused'
     this.#cut('protocol.h2-flood', connection.peer!.address)
-    connection.session!.destroy(h2.NGHTTP2_ENHANCE_YOUR_CALM)
+    connection.session!.destroy(new Error('protocol.h2-flood'), h2.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
   // Limits that are looked after from time to time.
@@ -538,7 +538,7 @@ class Wire implements Listener {
       const refusal = finding === 'slow-body' ? refusals.slowBody : refusals.requestTimeout
       connection.phase = 'refused'
       this.#tell(refusal, requestId(this.#options.now()), connection.peer!.address)
-      connection.session.destroy(h2.NGHTTP2_ENHANCE_YOUR_CALM)
+      connection.session.destroy(new Error(refusal.code), h2.NGHTTP2_ENHANCE_YOUR_CALM)
     } else this.#refuseRaw(refusals.slowBody, connection)
   }
 
@@ -602,7 +602,7 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number):
     EADDRNOTAVAIL: 'this machine has no such address',
   }
   const hint = hints[error.code ?? '']
-  return new ConfigError('P1047', `cannot listen on ${host}:${port}: ${error.code ?? error.message}`, {
+  return new ConfigError('P1087', `cannot listen on ${host}:${port}: ${error.code ?? error.message}`, {
     cause: error,
     ...(hint === undefined ? {} : { hint }),
   })

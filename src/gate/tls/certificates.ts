@@ -29,7 +29,7 @@ export async function readPem(fileOrText: string, what: string): Promise<string>
   try {
     return await readFile(fileOrText, 'utf8')
   } catch (error) {
-    throw new ConfigError('P1040', `cannot read the ${what}: ${messageOf(error)}`, { cause: error })
+    throw new ConfigError('P1080', `cannot read the ${what}: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -39,18 +39,18 @@ export function readIdentity(certificate: string, key: string, source: string, n
   try {
     leaf = new X509Certificate(certificate)
   } catch (error) {
-    throw new ConfigError('P1041', `${source} is not a certificate in PEM form`, { cause: error })
+    throw new ConfigError('P1081', `${source} is not a certificate in PEM form`, { cause: error })
   }
   let fits: boolean
   try {
     fits = leaf.checkPrivateKey(createPrivateKey(key))
   } catch (error) {
-    throw new ConfigError('P1042', `the private key of ${source} cannot be read`, {
+    throw new ConfigError('P1082', `the private key of ${source} cannot be read`, {
       cause: error,
       hint: 'an unencrypted key in PEM form is expected',
     })
   }
-  if (!fits) throw new ConfigError('P1042', `the private key does not belong to the certificate ${source}`)
+  if (!fits) throw new ConfigError('P1082', `the private key does not belong to the certificate ${source}`)
   return {
     certificate,
     key,
@@ -74,7 +74,7 @@ export async function readTlsMaterial(settings: TlsSettings): Promise<TlsMateria
   const pairs: { certificate: string; key: string; names?: readonly string[] | undefined }[] = []
   if (settings.certificate !== undefined || settings.key !== undefined) {
     if (settings.certificate === undefined || settings.key === undefined) {
-      throw new ConfigError('P1043', 'tls needs both "certificate" and "key"')
+      throw new ConfigError('P1083', 'tls needs both "certificate" and "key"')
     }
     pairs.push({ certificate: settings.certificate, key: settings.key })
   }

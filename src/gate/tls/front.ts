@@ -98,13 +98,13 @@ class Front implements TlsFront {
     const material = settings === undefined ? await this.#development() : await readTlsMaterial(settings)
     const { identities } = material
     if (identities.length === 0) {
-      throw new ConfigError('P1044', `no certificate for port ${entry.port}`, {
+      throw new ConfigError('P1084', `no certificate for port ${entry.port}`, {
         hint: 'give tls.certificate and tls.key, or tls.acme, or tls: development',
       })
     }
     const expired = identities.filter(({ expiresAt }) => expiresAt <= now())
     const fresh = this.#identities.length > 0 && this.#identities.every(({ expiresAt }) => expiresAt > now())
-    if (expired.length > 0 && fresh) throw new ConfigError('P1048', `${expired[0]!.source} has expired`)
+    if (expired.length > 0 && fresh) throw new ConfigError('P1088', `${expired[0]!.source} has expired`)
     for (const { source } of expired) log.error('a certificate has expired; clients will refuse it', { source })
 
     const shared = contextOptions(material, settings?.min ?? '1.2')
