@@ -7,7 +7,13 @@ var found = process.versions.node.split('.').map(Number)
 
 if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
   process.stderr.write(
-    'Portcullis needs Node.js ' + needed.join('.') + ' or later; this is ' + process.version + ' (' + process.execPath + ').\n' +
+    'Portcullis needs Node.js ' +
+      needed.join('.') +
+      ' or later; this is ' +
+      process.version +
+      ' (' +
+      process.execPath +
+      ').\n' +
       'In a checkout `npm run -s portcullis -- <command>` brings its own; elsewhere see https://nodejs.org/en/download.\n',
   )
   process.exit(2)
@@ -18,15 +24,13 @@ var source = new URL('../src/cli/main.ts', import.meta.url)
 var built = new URL('../dist/cli/main.js', import.meta.url)
 
 import((existsSync(source) ? source : built).href)
-  .then(function (program) {
-    return program.main(process.argv.slice(2))
-  })
+  .then((program) => program.main(process.argv.slice(2)))
   .then(
-    function (code) {
+    (code) => {
       process.exitCode = code
     },
-    function (error) {
-      process.stderr.write((error && error.stack ? error.stack : String(error)) + '\n')
+    (error) => {
+      process.stderr.write(`${error?.stack ? error.stack : String(error)}\n`)
       process.exitCode = 2
     },
   )

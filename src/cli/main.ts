@@ -36,6 +36,14 @@ const examples = [
   ['portcullis explain GET /orders/{id}', 'what stands before this operation'],
 ] as const
 
+/** Every command, loaded: for the manual. */
+export async function everyCommand(): Promise<Command[]> {
+  const modules = await Promise.all(entries.map(({ load }) => load()))
+  const program = new Command('portcullis')
+  for (const { command } of modules) program.addCommand(command())
+  return [...program.commands]
+}
+
 /** Runs one command line to its end and returns the exit code: 0 done, 1 the answer is no, 2 usage or configuration. */
 export async function main(words: readonly string[]): Promise<number> {
   process.exitCode = 0

@@ -1,13 +1,26 @@
 import { ConfigError, ConfigErrors } from '../base/errors.ts'
 import { framed, wantsColour } from '../config/frame.ts'
 
+let guarded = false
+
+/** A reader that has seen enough (`| head`) closes the pipe; that is no error of ours. */
+function guardPipe(): void {
+  if (guarded) return
+  guarded = true
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+
 /** Prints a result on standard output. */
 export function print(text: string): void {
+  guardPipe()
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
 }
 
 /** Prints the one JSON document that `--json` promises. */
 export function printJson(value: unknown): void {
+  guardPipe()
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }
 

@@ -48,8 +48,30 @@ export function configSchema(guards: readonly GuardShapes[]): Readonly<Record<st
       // No such number is an upper limit that anybody chose.
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+      if (jsonSchema.default !== undefined) jsonSchema.default = asWritten(jsonSchema.default, jsonSchema.title)
     },
   })
   const { $schema, ...rest } = schema
   return { $schema, title: 'Portcullis configuration', ...rest }
+}
+
+/** A default in the words of the file: `30s` where the program holds 30000. */
+function asWritten(value: unknown, title: string | undefined): unknown {
+  if (title === 'duration' && typeof value === 'number') return withUnit(value, durationUnits)
+  if (title === 'size' && typeof value === 'number') return withUnit(value, byteUnits)
+  if (title !== 'rate' || typeof value !== 'object' || value === null) return value
+  const { count, windowMs } = value as { count: number; windowMs: number }
+  const unit = Object.entries({ s: 1_000, min: 60_000, h: 3_600_000, day: 86_400_000 }).find(
+    ([, ms]) => ms === windowMs,
+  )
+  return `${count}/${unit?.[0] ?? withUnit(windowMs, durationUnits)}`
+}
+
+const durationUnits = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 }
+const byteUnits = { GB: 1024 ** 3, MB: 1024 ** 2, KB: 1024, B: 1 }
+
+/** In the largest unit that divides it. */
+function withUnit(value: number, units: Readonly<Record<string, number>>): string {
+  const [name, size] = Object.entries(units).find(([, one]) => value !== 0 && value % one === 0) ?? ['', 1]
+  return `${value / size}${name === 'B' ? '' : name}`
 }

@@ -1,0 +1,212 @@
+/*
+ * What is written down for readers and editors and made from the code: schema/v1.json, the types behind `defineConfig`,
+ * docs/reference/. `node scripts/write-reference.ts` writes all of it; a test tells when it is stale.
+ */
+import { errorPages } from '../src/config/error-codes.ts'
+import type { GuardShapes } from '../src/config/load.ts'
+import { configSchema } from '../src/config/schema.ts'
+
+/** A JSON Schema of the kind that zod prints. */
+interface Schema {
+  readonly type?: string | readonly string[]
+  readonly description?: string
+  readonly default?: unknown
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly anyOf?: readonly Schema[]
+  readonly oneOf?: readonly Schema[]
+  readonly allOf?: readonly Schema[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly additionalProperties?: boolean | Schema
+  readonly propertyNames?: Schema
+  readonly items?: Schema
+  readonly prefixItems?: readonly Schema[]
+  readonly title?: string
+  readonly examples?: readonly unknown[]
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+}
+
+const note = 'Written by `node scripts/write-reference.ts`; edit the code it is made from'
+
+/** Every generated file with its content, by path from the root of the repository. */
+export async function generated(): Promise<Readonly<Record<string, string>>> {
+  const { guards } = await import('../src/guards/index.ts')
+  const schema = configSchema(guards as unknown as readonly GuardShapes[]) as Schema
+  return {
+    'schema/v1.json': `${JSON.stringify(schema, null, 2)}\n`,
+    'src/config/input.ts': inputTypes(schema),
+    'docs/reference/configuration.md': configurationPage(schema),
+    'docs/reference/errors.md': errorsPage(),
+    'docs/reference/commands.md': await commandsPage(),
+  }
+}
+
+/** The TypeScript types of a configuration as it is written. */
+export function inputTypes(schema: Schema): string {
+  const head = `// ${note}.\n\n/** A configuration as it is written: the keys of portcullis.yaml. */\n`
+  return `${head}export interface ConfigInput ${objectType(schema, 0)}\n`
+}
+
+function objectType(schema: Schema, depth: number): string {
+  const pad = '  '.repeat(depth + 1)
+  const required = new Set(schema.required)
+  const members = Object.entries(schema.properties ?? {}).map(([name, property]) => {
+    const doc =
+      property.description === undefined ? '' : `${pad}/** ${property.description.replaceAll('*/', '*\\/')} */\n`
+    const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : `'${name}'`
+    // `version` and what a lower layer may say can be left out of any one layer.
+    const optional = required.has(name) && depth > 0 ? '' : '?'
+    return `${doc}${pad}readonly ${key}${optional}: ${typeOf(property, depth + 1)}${optional === '' ? '' : ' | undefined'}\n`
+  })
+  if (members.length === 0) return 'Record<string, never>'
+  return `{\n${members.join('')}${'  '.repeat(depth)}}`
+}
+
+function typeOf(schema: Schema, depth: number): string {
+  const several = schema.anyOf ?? schema.oneOf
+  if (several !== undefined) return [...new Set(several.map((one) => wrapped(typeOf(one, depth))))].join(' | ')
+  if (schema.const !== undefined) return literal(schema.const)
+  if (schema.enum !== undefined) return schema.enum.map(literal).join(' | ')
+  if (schema.allOf !== undefined) return schema.allOf.map((one) => typeOf(one, depth)).join(' & ')
+  if (Array.isArray(schema.type)) return schema.type.map((type) => typeOf({ ...schema, type }, depth)).join(' | ')
+  switch (schema.type) {
+    case 'object': {
+      if (schema.properties !== undefined) return objectType(schema, depth)
+      const { additionalProperties: rest } = schema
+      return `{ readonly [name: string]: ${typeof rest === 'object' ? typeOf(rest, depth) : 'unknown'} }`
+    }
+    case 'array':
+      return schema.items === undefined ? 'readonly unknown[]' : `readonly ${wrapped(typeOf(schema.items, depth))}[]`
+    case 'string':
+      return 'string'
+    case 'number':
+    case 'integer':
+      return 'number'
+    case 'boolean':
+      return 'boolean'
+    case 'null':
+      return 'null'
+    default:
+      return 'unknown'
+  }
+}
+
+function literal(value: unknown): string {
+  return typeof value === 'string' ? `'${value.replaceAll("'", "\\'")}'` : String(value)
+}
+
+function wrapped(type: string): string {
+  return /[|&] /.test(type) || type.startsWith('readonly ') ? `(${type})` : type
+}
+
+/** docs/reference/configuration.md. */
+function configurationPage(schema: Schema): string {
+  const lines = [
+    '# Configuration',
+    '',
+    `${note}.`,
+    '',
+    'One file, `portcullis.yaml`: YAML, JSON, or a module (`portcullis.config.ts`) that exports `defineConfig({ … })`.',
+    'Unknown keys are refused. Paths count from the folder of the file that writes them. `${NAME}`, `${NAME:-default}` and',
+    '`${file:./path}` are filled in from the environment, `.env` beside the file, or the file that `NAME_FILE` names.',
+    '',
+    'What stands under `apis.<name>` can be refined for one operation by `x-portcullis` in the document or an Overlay.',
+    '',
+    '| key | value | default | meaning |',
+    '|---|---|---|---|',
+    ...rows(schema, ''),
+    '',
+  ]
+  return lines.join('\n')
+}
+
+function rows(schema: Schema, path: string): string[] {
+  const found: string[] = []
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const at = path === '' ? name : `${path}.${name}`
+    const isRequired = schema.required?.includes(name) === true && property.default === undefined
+    found.push(row(at, property, isRequired), ...below(property, at))
+  }
+  return found
+}
+
+/** The keys that stand below a value of any of its forms. */
+function below(schema: Schema, at: string): string[] {
+  return [
+    ...(schema.properties === undefined ? [] : rows(schema, at)),
+    ...(typeof schema.additionalProperties === 'object' ? below(schema.additionalProperties, `${at}.<name>`) : []),
+    ...(schema.items === undefined ? [] : below(schema.items, `${at}[]`)),
+    ...[...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])].flatMap((one) => below(one, at)),
+  ]
+}
+
+function row(at: string, schema: Schema, isRequired: boolean): string {
+  const shown = isRequired
+    ? '*required*'
+    : schema.default === undefined || isObject(schema.default)
+      ? ''
+      : code(schema.default)
+  const meaning = schema.description ?? (schema.anyOf ?? []).flatMap(({ description }) => description ?? [])[0] ?? ''
+  return `| \`${at}\` | ${kindOf(schema)} | ${shown} | ${cell(meaning)} |`
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function code(value: unknown): string {
+  return `\`${cell(typeof value === 'string' ? value : JSON.stringify(value))}\``
+}
+
+function kindOf(schema: Schema): string {
+  const several = schema.anyOf ?? schema.oneOf
+  if (several !== undefined) return [...new Set(several.map(kindOf))].join(' or ')
+  if (schema.const !== undefined) return code(schema.const)
+  if (schema.enum !== undefined) return schema.enum.map(code).join(', ')
+  if (schema.title !== undefined)
+    return `${schema.title}${schema.examples === undefined ? '' : `, such as ${code(schema.examples[0])}`}`
+  if (schema.type === 'array') return `list of ${schema.items === undefined ? 'anything' : kindOf(schema.items)}`
+  if (schema.type === 'object') return 'map'
+  if (schema.type === 'string') return 'text'
+  if (schema.type === 'boolean') return '`true`, `false`'
+  if (schema.type !== 'number' && schema.type !== 'integer') return 'anything'
+  const limits = [schema.minimum, schema.maximum].map((limit) => (limit === undefined ? '' : String(limit)))
+  return limits.join('') === '' ? 'number' : `number, ${limits[0] || '…'} to ${limits[1] || '…'}`
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+}
+
+/** docs/reference/errors.md. */
+function errorsPage(): string {
+  const pages = Object.entries(errorPages).sort(([a], [b]) => (a < b ? -1 : 1))
+  const texts = pages.map(([name, { title, help }]) => `## ${name}\n\n**${title}.** ${help}\n`)
+  return `# Error codes\n\n${note}. \`portcullis explain P1007\` prints the same.\n\n${texts.join('\n')}`
+}
+
+/** docs/reference/commands.md: what `--help` prints, all on one page. */
+async function commandsPage(): Promise<string> {
+  const { everyCommand } = await import('../src/cli/main.ts')
+  const commands = (await everyCommand()).flatMap((command) => [command, ...command.commands])
+  const texts = commands.map((command) => {
+    let text = ''
+    command.configureOutput({ writeOut: (piece) => (text += piece), getOutHelpWidth: () => 100 })
+    command.outputHelp()
+    const name =
+      command.parent === null || command.parent.name() === 'portcullis'
+        ? command.name()
+        : `${command.parent.name()} ${command.name()}`
+    return `## portcullis ${name}\n\n\`\`\`\n${text.trim()}\n\`\`\`\n`
+  })
+  return `# Commands\n\n${note}.
+
+Every command takes \`--config FILE\` (default \`./portcullis.yaml\`) and \`--json\`: one JSON document on standard output, messages on
+standard error. Exit codes: 0 done, 1 the answer is no (a check failed), 2 usage or configuration.
+
+${texts.join('\n')}`
+}
