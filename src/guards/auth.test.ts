@@ -347,7 +347,7 @@ describe('N3: a JWT', () => {
   test.each([
     [{ algorithms: ['HS256'] }, /HS256 needs "secret"/],
     [{ secret: 's'.repeat(32), algorithms: ['RS256'] }, /with "secret" only HS256/],
-    [{ secret: 's'.repeat(32), jwks: './keys.json' }, /both "secret" and "jwks"/],
+    [{ secret: 's'.repeat(32), jwks: 'https://id.example.test/jwks' }, /both "secret" and "jwks"/],
     [{ jwks: './no-such-file.json' }, /cannot be read/],
     [{ jwks: 'http://id.example.com/jwks' }, /expected an https URL/],
     [{ jwks: { keys: [] } }, /none of the keys/],
@@ -445,6 +445,27 @@ describe('N4: an opaque token', () => {
     now.advance(5_000)
     await at('read', 'unknown')
     expect(asked()).toBe(2)
+  })
+
+  test('is asked about where the metadata says, which is looked up once', async () => {
+    const introspection = { clientId: issuer.client.id, clientSecret: issuer.client.secret }
+    const root = { issuers: { main: { issuer: issuer.url, audience, introspection } } }
+    const found = await guarded({ guards, document: scoped, root, host: { now: testClock(now()) } })
+    for (let i = 0; i < 3; i++) {
+      const token = issuer.opaque({ scope: 'read' })
+      expect((await found.call({ operation: 'read', ...bearer(token), at: now() })).verdict).toBeUndefined()
+    }
+    expect(asked()).toBe(3)
+    expect(issuer.asked.get('/.well-known/openid-configuration')).toBe(1)
+  })
+
+  test('gets 503, not 401, where the gate itself is refused by the issuer', async () => {
+    const introspection = { endpoint: `${issuer.url}/introspect`, clientId: 'gate', clientSecret: 'wrong' }
+    const root = { issuers: { main: { issuer: issuer.url, audience, introspection } } }
+    const wrong = await guarded({ guards, document: scoped, root, host: { now: testClock(now()) } })
+    const { verdict } = await wrong.call({ operation: 'read', ...bearer(issuer.opaque({ scope: 'read' })), at: now() })
+    expect(verdict).toMatchObject({ status: 503, evidence: { issuer: 'main' } })
+    expect(JSON.stringify(verdict)).not.toContain('wrong')
   })
 
   test('for another audience, or from another issuer, is refused', async () => {
@@ -746,6 +767,7 @@ describe('settings of auth', () => {
       { issuers: { basic: { issuer: 'https://id.example.test', audience, jwks: { keys: [] } } } },
       /this name is taken/,
     ],
+    [{ metods: ['apiKey'] }, {}, /"metods" is no security scheme/],
   ])('that name nobody are refused: %j', async (options, root, message) => {
     await expect(guarded({ guards, document: keyDocument, options: { auth: options }, root })).rejects.toThrow(message)
   })

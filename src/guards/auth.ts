@@ -7,7 +7,7 @@ import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Host, Step } from '../gate/guard.ts'
 import type { Principal } from '../gate/principal.ts'
 import type { Denial, Verdict } from '../gate/verdict.ts'
-import type { ApiDocument, SecurityScheme } from '../openapi/operation.ts'
+import type { ApiDocument, Operation, SecurityScheme } from '../openapi/operation.ts'
 import { type ApiKeyJudge, apiKeyJudge, apiKeyReader } from './auth/api-key.ts'
 import { authorizationReader } from './auth/authorization.ts'
 import { basicJudge } from './auth/basic.ts'
@@ -21,7 +21,14 @@ import {
   unencrypted,
 } from './auth/challenge.ts'
 import type { Judged, Reader } from './auth/contract.ts'
-import { createIssuer, type IssuerSettings, issuersShape, openIssuer, tokenRefusals } from './auth/issuer.ts'
+import {
+  createIssuer,
+  type IssuerSettings,
+  issuersShape,
+  openIssuer,
+  readIssuerFiles,
+  tokenRefusals,
+} from './auth/issuer.ts'
 import { mtlsReader, mtlsShape } from './auth/mtls.ts'
 import {
   type AuthPlan,
@@ -122,7 +129,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const { revocations, close } = await watchRevocations(store, log)
       onClose(close)
       const opened = names.map((name) => {
-        const settings = all[name]!
+        const settings = readIssuerFiles(name, all[name]!)
         const { value: source, release } = share(now, `${name}\0${JSON.stringify(settings)}`, () => {
           const made = openIssuer(name, settings, { now, log })
           return { value: made, close: () => made.asker.close() }
@@ -197,6 +204,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const { document } = operation
       let compiled = perDocument.get(document)
       if (compiled === undefined) {
+        checkSchemes(options.schemes, operation)
         compiled = { step: identify(readersFor(document), rank), plan: planFor(document) }
         perDocument.set(document, compiled)
       }
@@ -230,6 +238,16 @@ function checkMethods(
       `apis.${api}.auth: "${method}" is neither a method nor one of \`issuers\` (${known})`,
     )
   }
+}
+
+/** A scheme that the document does not have is a slip of the pen; another version of the API may have it, though. */
+function checkSchemes(schemes: AuthOptions['schemes'], { api, version, document }: Operation): void {
+  const unknown = Object.keys(schemes).find((name) => !document.securitySchemes.has(name))
+  if (unknown === undefined || version !== undefined) return
+  const known = [...document.securitySchemes.keys()].join(', ')
+  throw new ConfigError('P1408', `apis.${api}.auth: "${unknown}" is no security scheme of the document`, {
+    hint: known === '' ? 'the document defines none' : `the document defines ${known}`,
+  })
 }
 
 /** Reads every place a credential may stand in. Several good ones are all kept; a bad one spoils the rest. */

@@ -5,10 +5,12 @@ import { IssuerUnreachable } from './ask.ts'
 import { because } from './challenge.ts'
 import type { Judged } from './contract.ts'
 import type { Issuer, TokenRefusals, Verified } from './issuer.ts'
-import { looksLikeJws, parseJws } from './jws.ts'
+import { type Jws, parseJws } from './jws.ts'
 import type { Revocations } from './revocations.ts'
 
 const tokenCharsMax = 8_192
+/** RFC 6750, 2.1. */
+const token68 = /^[A-Za-z0-9._~+/-]+=*$/
 /** At a usual 1 KB a token this is 10 MB; only tokens that were good enter. */
 const entriesMax = 10_000
 
@@ -30,7 +32,7 @@ export interface BearerJudge {
 export function createBearerJudge({ issuers, refusals, revocations }: BearerOptions): BearerJudge {
   // Keyed by the whole header of one set of issuers, so that no two tokens and no two verifiers share an entry.
   const verified = new Lru<string, Verified>({ entriesMax })
-  const signing = issuers.filter((issuer) => issuer.judgeSigned !== undefined)
+  const signs = issuers.some((issuer) => issuer.judgeSigned !== undefined)
   const asking = issuers.filter((issuer) => issuer.judgeOpaque !== undefined)
 
   /** What may have changed since the token was verified, or differs from caller to caller. */
@@ -52,10 +54,7 @@ export function createBearerJudge({ issuers, refusals, revocations }: BearerOpti
     return result.principal
   }
 
-  function judgeSigned(authorization: string, token: string, exchange: Exchange): Judged | Promise<Judged> {
-    const jws = parseJws(token)
-    if (jws === 'critical-header') return refusals.critical
-    if (jws === 'malformed') return refusals.malformed
+  function judgeSigned(authorization: string, token: string, jws: Jws, exchange: Exchange): Judged | Promise<Judged> {
     const { iss } = jws.claims
     // Which issuer's keys to use is the one thing that must be read before it is proved; whatever it says, only that
     // issuer's own keys can confirm it.
@@ -126,7 +125,11 @@ export function createBearerJudge({ issuers, refusals, revocations }: BearerOpti
     },
     judge(authorization, token, exchange) {
       if (token.length > tokenCharsMax) return because(refusals.malformed, { chars: token.length })
-      if (signing.length > 0 && looksLikeJws(token)) return judgeSigned(authorization, token, exchange)
+      const jws = signs ? parseJws(token) : 'foreign'
+      if (jws === 'critical-header') return refusals.critical
+      if (jws === 'malformed') return refusals.malformed
+      if (jws !== 'foreign') return judgeSigned(authorization, token, jws, exchange)
+      if (asking.length === 0 || !token68.test(token)) return refusals.malformed
       // Asking hands the token to the issuer, so only those are asked who issue opaque ones.
       return firstGood(asking, exchange, authorization, (issuer) => issuer.judgeOpaque?.(token, exchange.receivedAt))
     },

@@ -10,8 +10,8 @@ export interface Introspection<T> {
 export interface IntrospectionOptions<T> {
   /** Reads the members of an active token's answer (RFC 7662, 2.2), once for each answer. */
   readonly read: (answer: Readonly<Record<string, unknown>>) => T
-  /** Where to ask; a promise where it must be discovered first. */
-  readonly endpoint: () => string | Promise<string>
+  /** Where to ask; it may have to be discovered first. */
+  readonly endpoint: () => Promise<string>
   readonly clientId: string
   readonly clientSecret: string
   readonly clientAuth: 'basic' | 'post'

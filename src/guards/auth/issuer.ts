@@ -2,7 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import { duration, object, z } from '../../config/language.ts'
+import { duration, file, object, z } from '../../config/language.ts'
 import type { Principal } from '../../gate/principal.ts'
 import type { Denial } from '../../gate/verdict.ts'
 import { type Asker, createAsker, IssuerUnreachable, isSafeUrl } from './ask.ts'
@@ -38,7 +38,10 @@ const issuerShape = object({
       'Signature algorithms that are accepted; nothing else is, whatever a token says of itself. Default: RS256, PS256, ES256 and EdDSA; with `secret` HS256.',
     ),
   jwks: z
-    .union([z.string().min(1), z.looseObject({ keys: z.array(z.unknown()).max(100) }).describe('The JWK set itself.')])
+    .union([
+      file('URL or file.'),
+      z.looseObject({ keys: z.array(z.unknown()).max(100) }).describe('The JWK set itself.'),
+    ])
     .optional()
     .describe(
       "The issuer's public keys: an https URL, a file, or the JWK set itself. Default: found through the issuer's metadata (RFC 8414, OpenID Connect Discovery).",
@@ -88,10 +91,7 @@ const issuerShape = object({
   refresh: duration('After how long the keys are fetched again in the background.').default(600_000),
   cooldown: duration('Shortest time between two fetches because of unknown key ids.').default(30_000),
   timeout: duration('For one question to the issuer.').default(5_000),
-  ca: z
-    .string()
-    .optional()
-    .describe("PEM file or text of the authorities that vouch for the issuer, in place of the system's."),
+  ca: file("PEM file or text of the authorities that vouch for the issuer, in place of the system's.").optional(),
 })
 
 export type IssuerSettings = z.output<typeof issuerShape>
@@ -179,18 +179,33 @@ export interface IssuerWorld {
 export interface IssuerSource {
   readonly keys: KeySet | undefined
   readonly asker: Asker
-  readonly endpoint: () => string | Promise<string>
+  readonly endpoint: () => Promise<string>
+}
+
+/** The settings with the content of the files they name: settings that are equal then mean the same. */
+export function readIssuerFiles(name: string, settings: IssuerSettings): IssuerSettings {
+  const { jwks, ca } = settings
+  return {
+    ...settings,
+    jwks: typeof jwks === 'string' && !/^https?:/i.test(jwks) ? readJwks(jwks, `issuers.${name}.jwks`) : jwks,
+    ca: ca === undefined || ca.includes('-----BEGIN') ? ca : readText(ca, `issuers.${name}.ca`),
+  }
 }
 
 /** Prepares an issuer's keys. Fetching begins now and is not waited for: an issuer that is down must not keep the rest from starting. */
 export function openIssuer(name: string, settings: IssuerSettings, { now, log }: IssuerWorld): IssuerSource {
-  const at = `issuers.${name}`
-  const asker = createAsker({ timeoutMs: settings.timeout, ca: readPem(settings.ca, `${at}.ca`) })
+  const asker = createAsker({ timeoutMs: settings.timeout, ca: settings.ca })
   const metadata = discover(settings.issuer, asker)
   const configured = settings.introspection?.endpoint
+  let discovered: { readonly url: string; readonly untilMs: number } | undefined
   return {
     asker,
-    endpoint: () => configured ?? metadata().then((members) => urlOf(members, 'introspection_endpoint')),
+    async endpoint() {
+      if (configured !== undefined) return configured
+      if (discovered !== undefined && now() < discovered.untilMs) return discovered.url
+      discovered = { url: urlOf(await metadata(), 'introspection_endpoint'), untilMs: now() + settings.refresh }
+      return discovered.url
+    },
     keys: openKeys(name, settings, asker, metadata, now, log),
   }
 }
@@ -218,7 +233,6 @@ function openKeys(
     throw new ConfigError('P1401', `${at}.algorithms: ${symmetric[0]} needs "secret"; public keys cannot check it`)
   }
   if (typeof jwks === 'object') return readFixed(jwks, `${at}.jwks`)
-  if (jwks !== undefined && !/^https?:/i.test(jwks)) return readFixed(readJsonFile(jwks, `${at}.jwks`), `${at}.jwks`)
   if (jwks !== undefined && !isSafeUrl(jwks)) {
     throw new ConfigError('P1402', `${at}.jwks: expected an https URL (http only on loopback)`)
   }
@@ -285,20 +299,19 @@ function readFixed(jwks: Readonly<Record<string, unknown>>, at: string): KeySet 
   }
 }
 
-function readJsonFile(file: string, at: string): Record<string, unknown> {
+function readJwks(path: string, at: string): { keys: unknown[] } {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+    return JSON.parse(readText(path, at)) as { keys: unknown[] }
   } catch (error) {
-    throw new ConfigError('P1402', `${at}: cannot be read as JSON: ${messageOf(error)}`)
+    throw error instanceof ConfigError ? error : new ConfigError('P1402', `${at}: is not JSON: ${messageOf(error)}`)
   }
 }
 
-function readPem(pem: string | undefined, at: string): string | undefined {
-  if (pem === undefined || pem.includes('-----BEGIN')) return pem
+function readText(path: string, at: string): string {
   try {
-    return readFileSync(pem, 'utf8')
+    return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new ConfigError('P1402', `${at}: ${messageOf(error)}`)
+    throw new ConfigError('P1402', `${at}: cannot be read: ${messageOf(error)}`)
   }
 }
 

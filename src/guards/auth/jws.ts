@@ -56,20 +56,15 @@ export interface Jws {
   readonly signature: Buffer
 }
 
-/** Why a token is not a JWS that anybody should look at further. */
-export type JwsFault = 'malformed' | 'critical-header'
+/** Why a token is not a JWS that anybody should look at further; `foreign`: it has not even the outer form of one. */
+export type JwsFault = 'foreign' | 'malformed' | 'critical-header'
 
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Whether the text has the outer form of a JWS: three parts of base64url. */
-export function looksLikeJws(token: string): boolean {
-  return compact.test(token)
-}
-
 /** Takes a token apart, or says what is wrong with it. Nothing in the result is proved yet. */
 export function parseJws(token: string): Jws | JwsFault {
-  if (!looksLikeJws(token)) return 'malformed'
+  if (!compact.test(token)) return 'foreign'
   const headerEnd = token.indexOf('.')
   const payloadEnd = token.indexOf('.', headerEnd + 1)
   const header = parseObject(token.slice(0, headerEnd))
