@@ -50,7 +50,7 @@ async function dev(openapi: string | undefined, options: DevOptions): Promise<Ex
   const config = await read()
   const log = await createLogger({
     level: config.settings.telemetry.messages,
-    ...(options.json === true ? { format: 'json' } : {}),
+    format: options.json === true ? 'json' : 'human',
   })
   await runGate(config, {
     log,
@@ -72,7 +72,8 @@ function fromFile(options: DevOptions): { config: string; overrides?: Record<str
       '--upstream goes with a document: portcullis dev ./openapi.yaml --upstream http://localhost:3000',
     )
   }
-  return { config: options.config }
+  // One process is enough to try things, and restarts faster.
+  return { config: options.config, overrides: { workers: 1 } }
 }
 
 /** What six lines of portcullis.yaml would say. */

@@ -15,15 +15,13 @@ export interface RunOptions {
   readonly read: () => Promise<Config>
   /** Called once, when the gate serves. */
   readonly onReady: (running: Running, config: Config) => void | Promise<void>
-  /** Called after a change was taken over. */
-  readonly onReload?: (running: Running, config: Config) => void | Promise<void>
 }
 
 /**
  * Serves a configuration until the process is told to end (SIGTERM, SIGINT). A changed file or SIGHUP takes the new
  * configuration over; one that does not hold is told and the old one stays in force.
  */
-export async function runGate(first: Config, { log, read, onReady, onReload }: RunOptions): Promise<void> {
+export async function runGate(first: Config, { log, read, onReady }: RunOptions): Promise<void> {
   if (cluster.isWorker) return serveWorker(first, { log, read })
   const several = first.settings.workers > 1
   const running = await (several ? servePrimary : serve)(first, { log })
@@ -39,7 +37,7 @@ export async function runGate(first: Config, { log, read, onReady, onReload }: R
       watch.update(running.load().files)
       tellWarnings(next, log)
       log.info('The new configuration is in force.', { because: why })
-      await onReload?.(running, next)
+      tellFixed(first, next, log)
     } catch (error) {
       tellRefused(error, config, log)
     }
@@ -79,6 +77,20 @@ export async function runGate(first: Config, { log, read, onReady, onReload }: R
   await running.stop()
   process.off('SIGTERM', force)
   process.off('SIGINT', force)
+}
+
+async function _serveAll(config: Config, log: Logger): Promise<Running> {
+  if (config.settings.workers === 1) return serve(config, { log })
+  const { servePrimary } = await import('./workers.ts')
+  return servePrimary(config, { log })
+}
+
+/** What a process keeps for its life. A change that does nothing must not look as if it did. */
+function tellFixed(first: Config, next: Config, log: Logger): void {
+  const changed = (['store', 'counters', 'workers'] as const).filter(
+    (key) => JSON.stringify(first.settings[key]) !== JSON.stringify(next.settings[key]),
+  )
+  if (changed.length > 0) log.warn(`A change of ${changed.join(', ')} takes effect with the next start only.`)
 }
 
 function tellWarnings(config: Config, log: Logger): void {

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import type { Command } from 'commander'
 import { type CommonOptions, type ExitCode, newCommand, run } from './command.ts'
 
@@ -28,9 +29,16 @@ async function start(options: CommonOptions): Promise<ExitCode> {
     level: config.settings.telemetry.messages,
     ...(options.json === true ? { format: 'json' } : {}),
   })
+  const read = () => readConfig(options)
+  // `workers: N` runs this same command line in each of them.
+  if (cluster.isWorker) {
+    const { serveWorker } = await import('./workers.ts')
+    await serveWorker(config, { log, read })
+    return 0
+  }
   await runGate(config, {
     log,
-    read: () => readConfig(options),
+    read,
     onReady({ addresses }) {
       for (const { scheme, host, port } of addresses) log.info(`Listening on ${scheme}://${bracketed(host)}:${port}`)
     },
