@@ -150,6 +150,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A new certificate has expired already',
     help: 'The one in use stays. Check that the renewed file was written, and the clock of this machine.',
   },
+  P1089: {
+    title: 'Authorities or revocation lists for client certificates cannot be used',
+    help: '`clientCa` holds certificates and `clientCrl` revocation lists, both in PEM form (`BEGIN CERTIFICATE`, `BEGIN X509 CRL`). Every authority in use needs a list of its own once there is one.',
+  },
   P1401: {
     title: 'An issuer says in two ways how its tokens are signed',
     help: 'An issuer has either public keys (`jwks`, or found through its metadata) or a `secret` with HS256, HS384 or HS512. Both at once would let somebody sign with what is public.',

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createSecureContext, createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls'
 import type { Clock } from '../../base/clock.ts'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
@@ -108,6 +108,7 @@ class Front implements TlsFront {
     for (const { source } of expired) log.error('a certificate has expired; clients will refuse it', { source })
 
     const shared = contextOptions(material, settings?.min ?? '1.2')
+    checkAuthorities(shared)
     const book = new ContextBook(identities, shared)
     const server = createServer({
       ...shared,
@@ -146,6 +147,15 @@ class Front implements TlsFront {
     const { identity, authorityFile } = await developmentCertificate(this.#options)
     this.#authorityFile = authorityFile
     return { identities: [identity], clientCa: [], clientCrl: [] }
+  }
+}
+
+/** Certificates and keys were read before; what else OpenSSL can complain of are authorities and lists. */
+function checkAuthorities(shared: SecureContextOptions): void {
+  try {
+    createSecureContext(shared)
+  } catch (error) {
+    throw new ConfigError('P1089', `clientCa or clientCrl cannot be used: ${messageOf(error)}`, { cause: error })
   }
 }
 
