@@ -4,6 +4,11 @@ import { denial } from '../gate/verdict.ts'
 
 const unlistedPath = denial(404, 'unlisted.path', 'There is no such path in this API.')
 
+const unlistedMethod = denial(405, 'unlisted.method', 'This path does not have the method of the request.')
+
+/** Every refusal of this guard, for the reference. */
+export const denials = [unlistedPath, unlistedMethod]
+
 /** Refuses paths and methods that the document does not list. */
 export const unlisted: Guard<object> = {
   name: 'unlisted',
@@ -16,9 +21,7 @@ export const unlisted: Guard<object> = {
       if (kind === 'unlisted-path') return { requestHead: () => unlistedPath }
       // RFC 9110, 15.5.6: the answer must say which methods there are. A listed GET serves HEAD as well (9.3.2).
       const methods = allow.includes('GET') && !allow.includes('HEAD') ? [...allow, 'HEAD'] : allow
-      const unlistedMethod = denial(405, 'unlisted.method', 'This path does not have the method of the request.', {
-        headers: { allow: methods.join(', ') },
-      })
-      return { requestHead: () => unlistedMethod }
+      const refusal = { ...unlistedMethod, headers: { allow: methods.join(', ') } }
+      return { requestHead: () => refusal }
     },
 }

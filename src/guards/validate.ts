@@ -63,18 +63,15 @@ function acts(overshared: Options['overshared']): boolean {
 
 // Requests ----------------------------------------------------------------------------------------
 
-const invalidParameter = (errors: readonly FieldError[]): Denial => ({
-  ...denial(400, 'validate.parameter', 'The request has parameters that the document does not allow.'),
-  errors,
-})
-const invalidBody = (errors: readonly FieldError[]): Denial => ({
-  ...denial(400, 'validate.body', 'The request body does not fit the document.'),
-  errors,
-})
-const malformedBody = (detail: string): Denial => ({
-  ...denial(400, 'validate.malformed', 'The request body is not of its media type.'),
-  errors: [{ pointer: '', in: 'body', detail }],
-})
+const invalidParameter = denial(
+  400,
+  'validate.parameter',
+  'The request has parameters that the document does not allow.',
+)
+const invalidBody = denial(400, 'validate.body', 'The request body does not fit the document.')
+const malformedBody = denial(400, 'validate.malformed', 'The request body is not of its media type.')
+const unlistedType = denial(415, 'validate.media-type', 'This operation does not take a body of this media type.')
+const wrongCharset = denial(415, 'validate.charset', 'The request body must be in UTF-8.')
 const unexpectedBody = denial(400, 'validate.body-unexpected', 'This operation takes no request body.')
 const missingBody = denial(400, 'validate.body-missing', 'This operation needs a request body.')
 
@@ -94,7 +91,7 @@ function requestSteps(operation: Operation, chosen: Options): Steps {
         query: exchange.target.query,
         headers: exchange.headers,
       })
-      return errors.length === 0 ? undefined : invalidParameter(errors)
+      return errors.length === 0 ? undefined : { ...invalidParameter, errors }
     })
   const checkHead = bodyHeadStep(body !== undefined, contract)
   return {
@@ -126,16 +123,14 @@ function bodyHeadStep(takesBody: boolean, contract: BodyContract | undefined): S
   if (contract === undefined) return undefined
   // RFC 9110, 15.5.16: the answer may say what would have been taken.
   const headers = { accept: contract.accept }
-  const unlistedType = denial(415, 'validate.media-type', 'This operation does not take a body of this media type.', {
-    headers,
-  })
-  const wrongCharset = denial(415, 'validate.charset', 'The request body must be in UTF-8.', { headers })
+  const notThisType = { ...unlistedType, headers }
+  const notThisCharset = { ...wrongCharset, headers }
   return (exchange) => {
     const contentType = exchange.headers['content-type']
     if (contentType === undefined && !announcesBody(exchange)) return undefined
     const selected = contract.select(contentType)
-    if (selected === 'unlisted') return unlistedType
-    return selected === 'charset' ? wrongCharset : undefined
+    if (selected === 'unlisted') return notThisType
+    return selected === 'charset' ? notThisCharset : undefined
   }
 }
 
@@ -146,14 +141,12 @@ function bodyStep(contract: BodyContract, required: boolean): Step {
     if (body.length === 0 && (required || contentType === undefined)) return required ? missingBody : undefined
     const selected = contract.select(contentType)
     // The head has refused these already; a body in HTTP/2 that the head kept silent about comes here first.
-    if (typeof selected === 'string')
-      return denial(415, 'validate.media-type', 'This operation does not take a body of this media type.', {
-        headers: { accept: contract.accept },
-      })
+    if (typeof selected === 'string') return { ...unlistedType, headers: { accept: contract.accept } }
     if (selected.check === undefined) return undefined
     const found = selected.check(body, () => exchange.json())
-    if (found.malformed !== undefined) return malformedBody(found.malformed)
-    return found.errors.length === 0 ? undefined : invalidBody(found.errors.map(inBody))
+    if (found.malformed !== undefined)
+      return { ...malformedBody, errors: [{ pointer: '', in: 'body', detail: found.malformed }] }
+    return found.errors.length === 0 ? undefined : { ...invalidBody, errors: found.errors.map(inBody) }
   }
 }
 
@@ -169,6 +162,21 @@ const unlistedStatus = denial(502, 'validate.response-status', badAnswer)
 const unlistedAnswerType = denial(502, 'validate.response-media-type', badAnswer)
 const invalidAnswer = denial(502, 'validate.response-body', badAnswer)
 const oversharedAnswer = denial(502, 'validate.overshared', badAnswer)
+
+/** Every refusal of this guard, for the reference. */
+export const denials = [
+  invalidParameter,
+  invalidBody,
+  malformedBody,
+  unlistedType,
+  wrongCharset,
+  unexpectedBody,
+  missingBody,
+  unlistedStatus,
+  unlistedAnswerType,
+  invalidAnswer,
+  oversharedAnswer,
+]
 
 /** Errors that say that something is there which should not be seen. */
 const oversharing = new Set(['unknownProperty', 'additionalProperties', 'unevaluatedProperties', 'writeOnly'])
