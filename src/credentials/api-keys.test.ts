@@ -8,7 +8,7 @@ import { until } from '../../test/until.ts'
 import { ConfigError } from '../base/errors.ts'
 import { silentLogger } from '../base/log.ts'
 import { openStore } from '../store/open.ts'
-import { type Store, StoreUnavailable } from '../store/store.ts'
+import { type Store, StoreUnavailable, type Value } from '../store/store.ts'
 import { type ApiKeys, createApiKeys } from './api-keys.ts'
 import { staleMs, trustMs } from './records.ts'
 
@@ -194,8 +194,23 @@ describe('API keys (N1)', () => {
 
   test('a record that was damaged in the store opens nothing', async () => {
     const { key, record } = await keys.create({ name: 'a' })
-    for (const value of [null, 'x', [], {}, { ...record }, { ...record, hash: 5 }, { id: record.id, hash: '' }]) {
-      await store.put(`api-key/${record.id}`, JSON.parse(JSON.stringify(value)))
+    const good = (await store.get(`api-key/${record.id}`)) as { [name: string]: Value }
+    const damaged = [
+      null,
+      'x',
+      [],
+      {},
+      { ...good, hash: 5 },
+      { ...good, createdAt: 'today' },
+      { ...good, expiresAt: 'never' },
+      { ...good, revokedAt: null },
+      { ...good, scopes: 'all' },
+      { ...good, roles: [1] },
+      { ...good, previous: { hash: 'x' } },
+      { id: record.id, hash: good.hash },
+    ] as Value[]
+    for (const value of damaged) {
+      await store.put(`api-key/${record.id}`, value)
       expect(await keys.verify(key)).toEqual({ kind: 'refused', reason: 'unknown' })
     }
   })

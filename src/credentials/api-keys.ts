@@ -262,10 +262,19 @@ interface Known {
 function parse(value: Value): StoredKey | undefined {
   const stored = value as Partial<StoredKey> | null
   if (typeof stored !== 'object' || stored === null) return undefined
-  const { id, name, hash, scopes, roles, cidrs, createdAt } = stored
+  const { id, name, hash, scopes, roles, cidrs, createdAt, expiresAt, revokedAt, rotatedAt, previous } = stored
   if (typeof id !== 'string' || typeof name !== 'string' || typeof hash !== 'string') return undefined
-  if (!Array.isArray(scopes) || !Array.isArray(roles) || !Array.isArray(cidrs)) return undefined
-  return typeof createdAt === 'number' ? (stored as StoredKey) : undefined
+  if (![scopes, roles, cidrs].every(isTextList) || typeof createdAt !== 'number') return undefined
+  // A time that cannot be compared would never come.
+  if (![expiresAt, revokedAt, rotatedAt].every((time) => time === undefined || typeof time === 'number'))
+    return undefined
+  if (previous !== undefined && !(typeof previous?.hash === 'string' && typeof previous.until === 'number'))
+    return undefined
+  return stored as StoredKey
+}
+
+function isTextList(list: unknown): boolean {
+  return Array.isArray(list) && list.every((word) => typeof word === 'string')
 }
 
 function known(value: Value): Known | undefined {
