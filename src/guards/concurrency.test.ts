@@ -94,7 +94,7 @@ describe('L6: requests under way', () => {
 
   test('refusals say when to come back', async () => {
     const { steps } = await gate({ perCaller: 1 })
-    steps.requestHead?.(makeExchange({ principal: alice }))
+    void steps.requestHead?.(makeExchange({ principal: alice }))
     expect(steps.requestHead?.(makeExchange({ principal: alice }))).toMatchObject({
       status: 429,
       headers: { 'Retry-After': '1' },

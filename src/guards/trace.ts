@@ -59,18 +59,19 @@ export const trace: Guard<TraceOptions> = {
  * Version, trace-id, parent-id, flags: lower-case hex only, and neither id all zero. Version `ff` is forbidden;
  * version 00 has nothing after the flags, later ones may (Trace Context, 3.2.2, 4.3).
  */
-const wellFormed =
-  /^(?:00|(?!00|ff)[0-9a-f]{2}(?=.{52}(?:-|$)))-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}/
+const wellFormed = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}/
 
 /** The trace a `traceparent` names, and its flags as `-01`; `undefined` when it must be ignored. */
 export function readTraceParent(value: string): { readonly traceId: string; readonly flags: string } | undefined {
-  if (!wellFormed.test(value) || (value.length !== 55 && value.startsWith('00'))) return undefined
+  if (!wellFormed.test(value)) return undefined
+  if (value.length > 55 && (value.startsWith('00') || value.charCodeAt(55) !== dash)) return undefined
   const tail = value.slice(52, 55)
   // Flags: sampled, and random since level 2; a sender must set the others to zero (3.2.2.3).
   const flags = tail === '-01' || tail === '-00' ? tail : `-0${Number.parseInt(tail.slice(1), 16) & 3}`
   return { traceId: value.slice(3, 35), flags }
 }
 
+const dash = 45
 const noTrace = '0'.repeat(32)
 const noParent = '0'.repeat(16)
 
