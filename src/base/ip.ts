@@ -84,10 +84,10 @@ export class RangeSet {
     const four = merge(byVersion[4])
     const six = merge(byVersion[6])
     this.size = four.length + six.length
-    this.#first4 = Uint32Array.from(four, (range) => range.first[0]!)
-    this.#last4 = Uint32Array.from(four, (range) => range.last[0]!)
-    this.#first6 = Uint32Array.from(six.flatMap((range) => range.first))
-    this.#last6 = Uint32Array.from(six.flatMap((range) => range.last))
+    this.#first4 = packWords(four, 1, 'first')
+    this.#last4 = packWords(four, 1, 'last')
+    this.#first6 = packWords(six, 4, 'first')
+    this.#last6 = packWords(six, 4, 'last')
   }
 
   /** Whether an address, as text, lies in one of the ranges. What is no address lies in none. */
@@ -113,11 +113,15 @@ export class RangeSet {
 
   #has6(address: Uint32Array): boolean {
     const first = this.#first6
+    const lead = address[0]!
     let low = 0
     let high = first.length >>> 2
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (compareAt(first, middle << 2, address) <= 0) low = middle + 1
+      const at = middle << 2
+      // The first 32 bits usually tell; the rest is looked at only where they are the same.
+      const difference = first[at]! - lead
+      if (difference < 0 || (difference === 0 && compareAt(first, at, address) <= 0)) low = middle + 1
       else high = middle
     }
     return low > 0 && compareAt(this.#last6, (low - 1) << 2, address) >= 0
@@ -126,6 +130,12 @@ export class RangeSet {
 
 /** Holds no range: nobody is trusted, nobody is denied. */
 export const noRanges = new RangeSet([])
+
+function packWords(ranges: readonly IpRange[], wordsEach: number, end: 'first' | 'last'): Uint32Array {
+  const words = new Uint32Array(ranges.length * wordsEach)
+  for (let i = 0; i < ranges.length; i++) words.set(ranges[i]![end], i * wordsEach)
+  return words
+}
 
 function compareAt(words: Uint32Array, at: number, address: Uint32Array): number {
   for (let i = 0; i < 4; i++) {

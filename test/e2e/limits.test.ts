@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
 import { rawClient } from '../kit/raw.ts'
 import { json, startUpstream, type TestUpstream } from '../kit/upstream.ts'
+import { services } from '../services.ts'
 
 let upstream: TestUpstream
 /** Answers that wait until the test lets them go. */
@@ -104,7 +105,25 @@ describe('L1: requests per window', () => {
     }
   })
 
-  test('an operation may have a limit of its own, by its document', async () => {
+  test('a field of the body may be part of the key, in whatever case it is sent', async () => {
+    const perItem = { rate: '2/min', match: 'op:createOrder', key: 'principal+body.item' }
+    gate = await startGate({ upstream: upstream.url, api: { limits: { perItem } } })
+    const headers = { 'x-api-key': await gate.key(), 'content-type': 'application/json' }
+    const order = async (item: string) => {
+      const reply = await gate!.fetch('/orders', {
+        method: 'POST',
+        headers,
+        body: JSON.stringify({ item, quantity: 1 }),
+      })
+      await reply.arrayBuffer()
+      return reply.status
+    }
+    const found: number[] = []
+    for (const item of ['tea', 'Tea', ' TEA', 'tea', 'cake', 'cake', 'cake']) found.push(await order(item))
+    expect(found).toEqual([200, 200, 429, 429, 200, 200, 429])
+  })
+
+  test('an operation may have a limit of its own', async () => {
     gate = await startGate({
       upstream: upstream.url,
       api: { limits: { list: { rate: '2/min', match: 'op:listOrders' } } },
@@ -191,5 +210,35 @@ describe('L6: fair use', () => {
     expect(await statuses(1, '/orders', headers)).toEqual([429])
     for (const client of clients) client.socket.resetAndDestroy()
     await until(async () => (await statuses(1, '/orders', headers))[0] === 200, 'a free place')
+  })
+})
+
+const missing = await services.missing('redis')
+
+describe.skipIf(missing)('L1: without the shared counters each limit does what it states', () => {
+  test('counts here, refuses or lets pass, and counts together again when Redis is back', async () => {
+    const redis = await services.redis()
+    try {
+      const limits = {
+        default: { mode: 'off' },
+        anonymous: { mode: 'off' },
+        here: { rate: '3/h', match: 'op:listOrders', key: 'everyone', onFailure: 'local' },
+        never: { rate: '100/h', match: 'op:getOrder', key: 'everyone', onFailure: 'closed' },
+        always: { rate: '3/h', match: 'op:health', key: 'everyone', onFailure: 'open' },
+      }
+      gate = await startGate({ upstream: upstream.url, api: { limits }, root: { counters: { url: redis.url } } })
+      const headers = { 'x-api-key': await gate.key() }
+      expect(await statuses(5, '/health')).toEqual([200, 200, 200, 429, 429])
+      expect(await statuses(1, '/orders/2', headers)).toEqual([200])
+      await redis.stop()
+      expect(await statuses(5, '/health')).toEqual([200, 200, 200, 200, 200])
+      expect(await statuses(2, '/orders/2', headers)).toEqual([503, 503])
+      expect(await statuses(5, '/orders', headers)).toEqual([200, 200, 200, 429, 429])
+      expect(gate.messages.some(({ message }) => message.includes('counters cannot be reached'))).toBe(true)
+      await redis.start()
+      await until(async () => (await statuses(1, '/orders/2', headers))[0] === 200, 'Redis to be heard again')
+    } finally {
+      await redis.close()
+    }
   })
 })
