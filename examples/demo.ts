@@ -29,9 +29,8 @@ const log = await createLogger({ level: 'warn' })
 const gate = await serve(config, { log, stateDir })
 const { store, now } = gate.foundation
 const { key } = await createApiKeys({ store, now }).create({ name: 'demo', scopes: ['orders:read', 'orders:write'] })
-const { port: gatePort } = gate.addresses[0]!
+const { port: gatePort, authorityFile: ca } = gate.addresses[0]!
 const url = `https://localhost:${gatePort}`
-const ca = join(stateDir, 'tls/ca.pem')
 const curl = `curl --cacert ${ca}`
 
 say(`

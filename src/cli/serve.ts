@@ -13,9 +13,18 @@ import { openCounters, openStore } from '../store/open.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
 
+/** Where a gate can be reached. */
+export interface ServingAddress {
+  readonly scheme: 'http' | 'https'
+  readonly host: string
+  readonly port: number
+  /** The file of the authority behind a development certificate, for the caller's `--cacert`. */
+  readonly authorityFile: string | undefined
+}
+
 /** A gate that serves. */
 export interface Running {
-  readonly addresses: readonly { readonly scheme: 'http' | 'https'; readonly host: string; readonly port: number }[]
+  readonly addresses: readonly ServingAddress[]
   /** What is in force now. */
   readonly load: () => BuiltLoad
   readonly foundation: Foundation
@@ -98,7 +107,12 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   let stopping: Promise<void> | undefined
   return {
     get addresses() {
-      return [...listeners.values()].map(({ scheme, host, port }) => ({ scheme, host, port }))
+      return [...listeners.values()].map(({ scheme, host, port, authorityFile }) => ({
+        scheme,
+        host,
+        port,
+        authorityFile,
+      }))
     },
     load: () => load,
     foundation,
