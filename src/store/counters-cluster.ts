@@ -1,5 +1,5 @@
 import type { Cluster, Worker } from 'node:cluster'
-import { type Counters, CountersUnavailable, checkRate, type Rate, type Taken } from './counters.ts'
+import { boundedKey, type Counters, CountersUnavailable, checkRate, type Rate, type Taken } from './counters.ts'
 import { createMemoryCounters } from './counters-memory.ts'
 
 /*
@@ -145,7 +145,7 @@ export function clusterCounters(process: NodeJS.Process, { timeoutMs = 250 }: Cl
     async take(key: string, rate: Rate, cost = 1): Promise<Taken> {
       checkRate(rate, cost)
       const { count, windowMs, burst = count } = rate
-      const reply = await ask((id) => [id, 'take', key, count, windowMs, burst, cost])
+      const reply = await ask((id) => [id, 'take', boundedKey(key), count, windowMs, burst, cost])
       const [, allowed, remaining, retryAfterMs, resetMs] = reply as [number, 0 | 1, number, number | null, number]
       return { allowed: allowed === 1, remaining, retryAfterMs: retryAfterMs ?? Number.POSITIVE_INFINITY, resetMs }
     },
@@ -158,7 +158,7 @@ export function clusterCounters(process: NodeJS.Process, { timeoutMs = 250 }: Cl
       }
       const [id, inside] = await ask((id) => {
         place = id
-        return [id, 'enter', key, max]
+        return [id, 'enter', boundedKey(key), max]
       }).catch((error: unknown) => {
         // The answer may still come; nobody would use the place.
         leave()

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts'
-import { type Counters, checkRate, type Rate, type Taken } from './counters.ts'
+import { boundedKey, type Counters, checkRate, type Rate, type Taken } from './counters.ts'
 
 export interface MemoryCountersOptions {
   /** Milliseconds that never go back. Default: the process's own monotonic clock. */
@@ -23,9 +23,10 @@ export function createMemoryCounters({
   return {
     take(key, rate, cost = 1) {
       checkRate(rate, cost)
-      return budgets.take(key, rate, cost, now())
+      return budgets.take(boundedKey(key), rate, cost, now())
     },
-    enter(key, max) {
+    enter(name, max) {
+      const key = boundedKey(name)
       const taken = places.get(key) ?? 0
       if (taken >= max) return undefined
       places.set(key, taken + 1)

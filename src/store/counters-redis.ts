@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Redis, type Result } from 'ioredis'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { type Counters, CountersUnavailable, checkRate, type Taken } from './counters.ts'
+import { boundedKey, type Counters, CountersUnavailable, checkRate, type Taken } from './counters.ts'
 
 export interface RedisCountersOptions {
   /** `redis://user:password@host:6379/0`; `rediss://` speaks TLS. */
@@ -156,7 +156,9 @@ export async function openRedisCounters({
     async take(key, rate, cost = 1): Promise<Taken> {
       checkRate(rate, cost)
       const { count, windowMs, burst = count } = rate
-      const answer = await ask(() => redis.portcullisTake(`portcullis:take:${key}`, count, windowMs, burst, cost))
+      const answer = await ask(() =>
+        redis.portcullisTake(`portcullis:take:${boundedKey(key)}`, count, windowMs, burst, cost),
+      )
       const [allowed, remaining, retryUs, resetUs] = answer as [number, number, number, number]
       return {
         allowed: allowed === 1,
@@ -209,7 +211,7 @@ function createPlaces(redis: Redis, ask: <T>(question: () => Promise<T>) => Prom
 
   return {
     async enter(name: string, max: number): Promise<(() => void) | undefined> {
-      const key = `portcullis:enter:${name}`
+      const key = `portcullis:enter:${boundedKey(name)}`
       const member = `${process}:${++last}`
       const inside = await ask(() => redis.portcullisEnter(key, member, max, placeMs))
       if (inside !== 1) return undefined

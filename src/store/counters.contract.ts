@@ -77,6 +77,13 @@ export function countersContract(
       expect((await counters.take(`${key}, the other`, slow)).remaining).toBe(9)
     })
 
+    test('keys of any length are kept apart', async () => {
+      const long = `${key} ${'x'.repeat(10_000)}`
+      for (let i = 0; i < 10; i++) await counters.take(`${long}a`, slow)
+      expect((await counters.take(`${long}a`, slow)).allowed).toBe(false)
+      expect((await counters.take(`${long}b`, slow)).remaining).toBe(9)
+    })
+
     test('a refusal spends nothing: however often one tries, it is over at the same time', async () => {
       const rate = { count: 2, windowMs: 400 * pace }
       await counters.take(key, rate, 2)

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+
 /**
  * Fast and shared counting for limits. In memory for one process, over the primary process for `workers: N`, in
  * Redis or Valkey for several machines. Every driver passes `countersContract`.
@@ -44,6 +46,16 @@ export interface Taken {
 export class CountersUnavailable extends Error {
   override readonly name = 'CountersUnavailable'
 }
+
+/**
+ * A key of bounded length: callers choose parts of some keys, and a table of long ones would be their choice, too. A
+ * longer key is counted under its hash.
+ */
+export function boundedKey(key: string): string {
+  return key.length <= keyCharactersMax ? key : hash('sha256', key, 'base64url')
+}
+
+const keyCharactersMax = 200
 
 /** Refuses a rate, cost or number of places that means nothing: a mistake of the caller. */
 export function checkRate(rate: Rate, cost: number): void {
