@@ -28,11 +28,15 @@ describe('references between files', () => {
 `,
       'parts/parameters.yaml': 'Page: {name: page, in: query, schema: {$ref: "../schemas/page.yaml"}}',
       'parts/bodies.json': JSON.stringify({
-        Order: { required: true, content: { 'application/json': { schema: { $ref: '../schemas/order.yaml#/Order' } } } },
+        Order: {
+          required: true,
+          content: { 'application/json': { schema: { $ref: '../schemas/order.yaml#/Order' } } },
+        },
         Created: { description: 'Made', headers: { Location: { schema: { type: 'string' } } } },
       }),
       'schemas/page.yaml': '{type: integer, minimum: 1}',
-      'schemas/order.yaml': 'Order: {type: object, required: [id], properties: {id: {$ref: "#/Id"}}}\nId: {type: string}',
+      'schemas/order.yaml':
+        'Order: {type: object, required: [id], properties: {id: {$ref: "#/Id"}}}\nId: {type: string}',
     })
     const order = operationOf(document, 'order')
     expect(order.parameters).toMatchObject([{ name: 'page', in: 'query' }])
@@ -78,7 +82,8 @@ describe('references between files', () => {
     const files: Record<string, string> = {
       'openapi.yaml': answering('{$ref: "a.yaml"}'),
       'a.yaml': 'properties: {b: {$ref: "b.yaml"}}',
-      'b.yaml': 'properties: {a: {$ref: "a.yaml"}, root: {$ref: "openapi.yaml#/paths/~1a/get/responses/200/content/application~1json/schema"}}',
+      'b.yaml':
+        'properties: {a: {$ref: "a.yaml"}, root: {$ref: "openapi.yaml#/paths/~1a/get/responses/200/content/application~1json/schema"}}',
     }
     const document = await loadFiles(
       new Proxy(files, {
@@ -128,7 +133,14 @@ describe('references within a file', () => {
       'openapi.json': JSON.stringify({
         openapi: '3.1.0',
         info: { title: 'T', version: '1' },
-        paths: { '/a': { get: { operationId: 'a', responses: { 200: { description: '', content: { 'application/json': { schema: { $ref: reference } } } } } } } },
+        paths: {
+          '/a': {
+            get: {
+              operationId: 'a',
+              responses: { 200: { description: '', content: { 'application/json': { schema: { $ref: reference } } } } },
+            },
+          },
+        },
         components: { schemas: { [name]: { const: 'right' } } },
       }),
     })
@@ -137,7 +149,9 @@ describe('references within a file', () => {
   })
 
   test('a member that every object has is nowhere', async () => {
-    const found = await complaintsOf({ 'openapi.yaml': answering('{$ref: "#/components/constructor"}', 'components: {}') })
+    const found = await complaintsOf({
+      'openapi.yaml': answering('{$ref: "#/components/constructor"}', 'components: {}'),
+    })
     expect(found).toEqual(['P2007 openapi.yaml:10:55 the reference leads nowhere: #/components/constructor'])
   })
 

@@ -201,7 +201,7 @@ export class Schemas {
       for (const name of Object.keys(map)) this.#enter(map, name, at(spot, child(pointer, name)), base)
     }
     // Last: it moves the schema's keywords one level down.
-    if (isOld) this.#upgradeNullable(schema, spot, dialect)
+    this.#upgradeNullable(schema, spot, dialect)
   }
 
   #dropForeign(schema: JsonObject): void {
@@ -308,13 +308,20 @@ export class Schemas {
     }
   }
 
-  /** `nullable` of 3.0 and `x-nullable`, by which 2.0 documents say the same. */
+  /**
+   * `nullable` of 3.0 and `x-nullable`, by which 2.0 documents say the same. Since 3.1 it is no keyword, but what its
+   * writer means is plain, and refusing null would only break callers.
+   */
   #upgradeNullable(schema: JsonObject, spot: Spot, dialect: Dialect): void {
     const key = dialect === '2.0' ? 'x-nullable' : 'nullable'
     const value = schema[key]
     if (value === undefined) return
     delete schema[key]
     if (value !== true && value !== 'true') return
+    if (dialect === '3.1' || dialect === '3.2') {
+      const message = 'nullable is no keyword since OpenAPI 3.1: read as in 3.0'
+      this.#complaints.warn('P2016', at(spot, child(spot.pointer, key)), message, { hint: 'add "null" to the types' })
+    }
     if (typeof schema.type === 'string') {
       // An enum without null still refuses null, as OpenAPI 3.0.3 makes clear.
       if (schema.type !== 'null') schema.type = [schema.type, 'null']

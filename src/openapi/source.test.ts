@@ -11,7 +11,8 @@ function failure(text: string, file = 'api.yaml'): string {
   try {
     parse(text, file)
   } catch (error) {
-    if (error instanceof ConfigError) return `${error.code} ${error.place?.line}:${error.place?.column} ${error.message}`
+    if (error instanceof ConfigError)
+      return `${error.code} ${error.place?.line}:${error.place?.column} ${error.message}`
     throw error
   }
   return 'read'
@@ -163,8 +164,10 @@ describe('documents that try to exhaust the reader', () => {
   test.each([
     ['JSON', 'api.json', (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`],
     ['YAML', 'api.yaml', (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`],
-    ['YAML by indentation', 'api.yaml', (depth: number) =>
-      Array.from({ length: depth }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
+    [
+      'YAML by indentation',
+      'api.yaml',
+      (depth: number) => Array.from({ length: depth }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
     ],
   ])('%s is read to a bounded depth', (_, file, nested) => {
     expect(failure(nested(depthMax - 2), file)).toBe('read')
