@@ -315,7 +315,7 @@ function refuseDoubtful(reading: Reading, drafts: readonly Draft[]): Draft[] {
   const { complaints } = reading
   const byRequest = new Map<string, Draft[]>()
   for (const draft of drafts) {
-    const parts = draft.path.split(/\{[^{}]*\}/)
+    const parts = splitPath(draft.written)[0].split(/\{[^{}]*\}/)
     const why = parts.some((part) => /[{}]/.test(part))
       ? 'a brace of its template has no partner'
       : parts.slice(1, -1).includes('')
