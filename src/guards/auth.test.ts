@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { PeerCertificate } from 'node:tls'
+import fc from 'fast-check'
 import { CompactSign, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -87,6 +88,42 @@ describe('N3: a JWT', () => {
   test.each(['bearer', 'BEARER', 'Bearer', 'bEaReR'])('is read behind "%s"', async (scheme) => {
     const token = await issuer.token()
     expect(await outcome(gate, { headers: { authorization: `${scheme}  ${token}` } })).toBe('main alice')
+  })
+
+  test.each([
+    ['RS256', 'main alice'],
+    ['PS256', 'main alice'],
+    ['ES256', 'main alice'],
+    ['EdDSA', 'main alice'],
+    ['RS512', '401 auth.token-algorithm'],
+    ['ES384', '401 auth.token-algorithm'],
+  ])('signed with %s, by default: %s', async (alg, expected) => {
+    const key = makeKey(alg)
+    const fixed = await open({ jwks: { keys: [jwkOf(key)] } })
+    expect(await outcome(fixed, bearer(await issuer.token({}, { key })))).toBe(expected)
+  })
+
+  test('is not found in any other text that an Authorization header may hold', async () => {
+    const token = await issuer.token()
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          fc.string({ maxLength: 60 }),
+          fc.string({ maxLength: 30 }).map((text) => `Bearer ${text}`),
+          fc
+            .tuple(
+              fc.nat(token.length),
+              fc.string({ minLength: 1, maxLength: 3 }).filter((text) => text.trim() !== ''),
+            )
+            .map(([at, text]) => `Bearer ${token.slice(0, at)}${text}${token.slice(at)}`),
+        ),
+        async (authorization) => {
+          const { verdict } = await gate.call({ headers: { authorization } })
+          expect(verdict).toMatchObject({ kind: 'denial', status: 401 })
+        },
+      ),
+      { numRuns: 300 },
+    )
   })
 
   describe('is refused with 401', () => {
@@ -695,6 +732,18 @@ describe('N9: a session cookie', () => {
   ])('changes nothing from a foreign page: %s with %j', async (operation, headers, expected) => {
     const input = { operation, headers: { ...cookie(id), ...headers } }
     expect(await outcome(gate, input)).toBe(expected)
+  })
+
+  test('may stand in a header where the settings say so, for which no browser vouches', async () => {
+    const options = { auth: { methods: ['session'], session: { header: 'X-Session' } } }
+    const set = await guarded({ guards, document, options, host: { now, store: gate.store } })
+    const headers = { 'x-session': id, origin: 'https://evil.example.test' }
+    const { verdict, exchange } = await set.call({ operation: 'write', headers })
+    expect(verdict).toBeUndefined()
+    expect(exchange.withheldHeaders).toEqual(['x-session'])
+    expect(await outcome(set, { headers: { 'x-session': 'pcs_forged' } })).toBe('401 auth.session-refused')
+    expect(await outcome(set, { headers, peer: { encrypted: false } })).toBe('403 auth.unencrypted')
+    expect(await outcome(gate, { headers })).toBe('401 security.credential-missing')
   })
 
   test('opens no WebSocket from a foreign page', async () => {

@@ -1,7 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import { object, z } from '../config/language.ts'
 import { createApiKeys } from '../credentials/api-keys.ts'
-import { createSessions } from '../credentials/sessions.ts'
+import { createSessions, type Sessions } from '../credentials/sessions.ts'
 import { createUsers } from '../credentials/users.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Host, Step } from '../gate/guard.ts'
@@ -40,12 +40,21 @@ import {
   severalProofsOf,
 } from './auth/plan.ts'
 import { watchRevocations } from './auth/revocations.ts'
-import { sessionReader, sessionShape } from './auth/session.ts'
+import {
+  sessionCookieDefault,
+  sessionCookieReader,
+  sessionHeaderReader,
+  sessionJudge,
+  sessionShape,
+} from './auth/session.ts'
 import { share } from './auth/share.ts'
 
 const builtIn = ['apiKey', 'basic', 'session', 'mtls'] as const
 
-const methodList = z.array(z.string().min(1)).max(64)
+const method = z.string().min(1)
+const methodList = z.array(method).max(64)
+/** One method or several. */
+const someMethods = z.union([method.transform((one) => [one]), methodList.min(1)])
 
 const longForm = object({
   methods: methodList
@@ -54,7 +63,7 @@ const longForm = object({
       'Ways to prove who one is, the first that is shown counts as the caller: apiKey, basic, session, mtls, and names of `issuers`. Default: apiKey and every issuer.',
     ),
   schemes: z
-    .record(z.string(), methodList.min(1))
+    .record(z.string(), someMethods)
     .default({})
     .describe("Which of them prove a security scheme of the document, by the scheme's name. Default: by its type."),
   forwardCredentials: z
@@ -72,7 +81,7 @@ const authShape = z
   .union([
     methodList.transform((methods) => longForm.parse({ methods })),
     longForm,
-    z.record(z.string(), methodList.min(1)).transform((schemes) => longForm.parse({ schemes })),
+    z.record(z.string(), someMethods).transform((schemes) => longForm.parse({ schemes })),
   ])
   .prefault({})
   .describe('How callers may prove who they are.')
@@ -169,7 +178,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
     function sessionCookies(document: ApiDocument): readonly string[] {
       if (options.session.cookie !== undefined) return [options.session.cookie]
       const named = apiKeyPlaces(document).flatMap((place) => (place.in === 'cookie' ? [place.name] : []))
-      return named.length > 0 ? named : ['__Host-session']
+      return named.length > 0 ? named : [sessionCookieDefault]
     }
 
     function readersFor(document: ApiDocument): readonly Reader[] {
@@ -181,12 +190,16 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
         readers.push(authorizationReader({ bearer, keys, users, bareKeys, forward, realm }))
       }
       if (keys !== undefined) readers.push(...apiKeyReaders(keys, places))
-      if (sessions !== undefined) {
-        for (const cookie of sessionCookies(document)) {
-          readers.push(sessionReader(sessions, { ...options.session, cookie }, { realm, forward }))
-        }
-      }
+      if (sessions !== undefined) readers.push(...sessionReaders(sessions, document))
       return readers
+    }
+
+    function sessionReaders(sessions: Sessions, document: ApiDocument): readonly Reader[] {
+      const { origins, header } = options.session
+      const cookies = sessionCookies(document)
+      const judge = sessionJudge(sessions, sessionChallenge(realm, cookies[0]!))
+      const readers = cookies.map((cookie) => sessionCookieReader(judge, cookie, { origins, forward }))
+      return header === undefined ? readers : [...readers, sessionHeaderReader(judge, header, forward)]
     }
 
     function apiKeyReaders(judge: ApiKeyJudge, places: ReturnType<typeof apiKeyPlaces>): readonly Reader[] {

@@ -183,8 +183,14 @@ describe('alternatives of a document', () => {
 
   test('are proved by what the configuration says for their scheme', async () => {
     const document = makeDocument(schemes, [{ security: [{ cert: [] }] }])
-    const { ask, key } = await gateFor(document, { options: { auth: { cert: ['apiKey'] } } })
-    expect(await ask({ headers: { 'x-api-key': await key() } })).toBeUndefined()
+    for (const options of [
+      { cert: ['apiKey'] },
+      { cert: 'apiKey' },
+      { methods: ['apiKey'], schemes: { cert: 'apiKey' } },
+    ]) {
+      const { ask, key } = await gateFor(document, { options: { auth: options } })
+      expect(await ask({ headers: { 'x-api-key': await key() } })).toBeUndefined()
+    }
   })
 })
 

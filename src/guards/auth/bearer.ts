@@ -59,7 +59,11 @@ export function createBearerJudge({ issuers, refusals, revocations }: BearerOpti
     // Which issuer's keys to use is the one thing that must be read before it is proved; whatever it says, only that
     // issuer's own keys can confirm it.
     const candidates = issuers.filter((issuer) => issuer.issuer === iss)
-    if (candidates.length === 0) return refusals.issuer
+    if (candidates.length === 0) {
+      // The usual mistake is a slash at the end: the log shows both sides of the comparison.
+      const trusted = issuers.map(({ issuer }) => issuer)
+      return because(refusals.issuer, { iss: typeof iss === 'string' ? iss.slice(0, 200) : undefined, trusted })
+    }
     return firstGood(candidates, exchange, authorization, (issuer) =>
       issuer.judgeSigned === undefined
         ? issuer.judgeOpaque?.(token, exchange.receivedAt)

@@ -1,17 +1,28 @@
 import { object, z } from '../../config/language.ts'
-import type { Session, SessionRefusal, Sessions } from '../../credentials/sessions.ts'
+import { type Session, type SessionRefusal, type Sessions, sessionCookie } from '../../credentials/sessions.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
 import { denial } from '../../gate/verdict.ts'
-import { because, sessionChallenge, unauthorized, unencrypted } from './challenge.ts'
+import { because, unauthorized, unencrypted } from './challenge.ts'
 import type { Judged, Reader } from './contract.ts'
+
+const token = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
+
+/** The cookie of sessions that this program makes itself. */
+export const sessionCookieDefault = sessionCookie().name
 
 export const sessionShape = object({
   cookie: z
     .string()
-    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'expected a cookie name')
+    .regex(token, 'expected a cookie name')
     .optional()
-    .describe('Name of the session cookie. Default: the one the document describes, else `__Host-session`.'),
+    .describe(`Name of the session cookie. Default: the one the document describes, else \`${sessionCookieDefault}\`.`),
+  header: z
+    .string()
+    .regex(token, 'expected a header name')
+    .toLowerCase()
+    .optional()
+    .describe('A header that may carry the session in place of the cookie, for callers that are no browsers.'),
   origins: z
     .array(z.string())
     .max(256)
@@ -19,27 +30,23 @@ export const sessionShape = object({
     .describe(
       "Web origins besides the API's own, such as https://app.example.com, from which a browser may use the cookie for more than reading.",
     ),
-}).describe('How session cookies are read.')
+}).describe('How sessions are read.')
 
 export type SessionOptions = z.output<typeof sessionShape>
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** Reads a session cookie. It must come encrypted, and from the API's own pages where it would change anything. */
-export function sessionReader(
-  sessions: Pick<Sessions, 'verify'>,
-  options: SessionOptions & { readonly cookie: string },
-  { realm, forward }: { readonly realm: string; readonly forward: boolean },
-): Reader {
-  const { cookie } = options
-  const challenge = sessionChallenge(realm, cookie)
+/** Judges sessions wherever they stand. */
+export interface SessionJudge {
+  readonly judge: (id: string) => Judged | Promise<Judged>
+}
+
+export function sessionJudge(sessions: Pick<Sessions, 'verify'>, challenge: string): SessionJudge {
   const refused = unauthorized(
     'auth.session-refused',
     'There is no such session, or it is over. Log in again.',
     challenge,
   )
-  const foreign = denial(403, 'auth.session-cross-site', 'This session may not be used from another web site.')
-  const origins = new Set(options.origins)
   const principals = new WeakMap<Session, Principal>()
 
   function conclude(found: Session | SessionRefusal): Judged {
@@ -61,6 +68,23 @@ export function sessionReader(
     return principal
   }
 
+  return {
+    judge(id) {
+      const found = sessions.verify(id)
+      return found instanceof Promise ? found.then(conclude) : conclude(found)
+    },
+  }
+}
+
+/** Reads a session from a cookie. It must come encrypted, and from the API's own pages where it would change anything. */
+export function sessionCookieReader(
+  { judge }: SessionJudge,
+  cookie: string,
+  { origins, forward }: { readonly origins: readonly string[]; readonly forward: boolean },
+): Reader {
+  const foreign = denial(403, 'auth.session-cross-site', 'This session may not be used from another web site.')
+  const known = new Set(origins)
+
   /**
    * A browser sends cookies along whoever made it ask: what changes something, and a WebSocket, which no CORS rule
    * guards, must come from a page of our own.
@@ -69,7 +93,7 @@ export function sessionReader(
     if (upgrade === undefined && reading.has(method)) return false
     const { origin } = headers
     if (origin === undefined) return headers['sec-fetch-site'] === 'cross-site'
-    return !origins.has(origin) && origin !== `https://${target.authority}`
+    return !known.has(origin) && origin !== `https://${target.authority}`
   }
 
   return {
@@ -81,8 +105,20 @@ export function sessionReader(
       if (!forward) exchange.withholdCookie(cookie)
       if (!exchange.peer.encrypted) return unencrypted
       if (isForeign(exchange)) return because(foreign, { origin: exchange.headers.origin?.slice(0, 200) })
-      const found = sessions.verify(id)
-      return found instanceof Promise ? found.then(conclude) : conclude(found)
+      return judge(id)
+    },
+  }
+}
+
+/** Reads a session from a header, which no browser adds by itself. */
+export function sessionHeaderReader({ judge }: SessionJudge, header: string, forward: boolean): Reader {
+  return {
+    place: `header ${header}`,
+    read(exchange) {
+      const id = exchange.headers[header]
+      if (id === undefined) return undefined
+      if (!forward) exchange.withholdHeader(header)
+      return exchange.peer.encrypted ? judge(typeof id === 'string' ? id : id.join()) : unencrypted
     },
   }
 }
