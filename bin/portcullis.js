@@ -28,6 +28,8 @@ import((existsSync(source) ? source : built).href)
   .then(
     (code) => {
       process.exitCode = code
+      // A command that is done must not wait for a connection that somebody forgot.
+      setTimeout(() => process.exit(code), 2000).unref()
     },
     (error) => {
       process.stderr.write(`${error?.stack ? error.stack : String(error)}\n`)

@@ -48,39 +48,42 @@ export async function generated(): Promise<Readonly<Record<string, string>>> {
 /** The TypeScript types of a configuration as it is written. */
 export function inputTypes(schema: Schema): string {
   const head = `// ${note}.\n\n/** A configuration as it is written: the keys of portcullis.yaml. */\n`
-  return `${head}export interface ConfigInput ${objectType(schema, 0)}\n`
+  return `${head}export interface ConfigInput ${objectType(schema, 0, false)}\n`
 }
 
-function objectType(schema: Schema, depth: number): string {
+/** Maps of several layers are merged, so any one layer may leave a key out; lists are replaced, so their entries are whole. */
+function objectType(schema: Schema, depth: number, whole: boolean): string {
   const pad = '  '.repeat(depth + 1)
   const required = new Set(schema.required)
   const members = Object.entries(schema.properties ?? {}).map(([name, property]) => {
     const doc =
       property.description === undefined ? '' : `${pad}/** ${property.description.replaceAll('*/', '*\\/')} */\n`
     const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : `'${name}'`
-    // `version` and what a lower layer may say can be left out of any one layer.
-    const optional = required.has(name) && depth > 0 ? '' : '?'
-    return `${doc}${pad}readonly ${key}${optional}: ${typeOf(property, depth + 1)}${optional === '' ? '' : ' | undefined'}\n`
+    const optional = required.has(name) && whole ? '' : '?'
+    return `${doc}${pad}readonly ${key}${optional}: ${typeOf(property, depth + 1, whole)}${optional === '' ? '' : ' | undefined'}\n`
   })
   if (members.length === 0) return 'Record<string, never>'
   return `{\n${members.join('')}${'  '.repeat(depth)}}`
 }
 
-function typeOf(schema: Schema, depth: number): string {
+function typeOf(schema: Schema, depth: number, whole: boolean): string {
   const several = schema.anyOf ?? schema.oneOf
-  if (several !== undefined) return [...new Set(several.map((one) => wrapped(typeOf(one, depth))))].join(' | ')
+  if (several !== undefined) return [...new Set(several.map((one) => wrapped(typeOf(one, depth, whole))))].join(' | ')
   if (schema.const !== undefined) return literal(schema.const)
   if (schema.enum !== undefined) return schema.enum.map(literal).join(' | ')
-  if (schema.allOf !== undefined) return schema.allOf.map((one) => typeOf(one, depth)).join(' & ')
-  if (Array.isArray(schema.type)) return schema.type.map((type) => typeOf({ ...schema, type }, depth)).join(' | ')
+  if (schema.allOf !== undefined) return schema.allOf.map((one) => typeOf(one, depth, whole)).join(' & ')
+  if (Array.isArray(schema.type))
+    return schema.type.map((type) => typeOf({ ...schema, type }, depth, whole)).join(' | ')
   switch (schema.type) {
     case 'object': {
-      if (schema.properties !== undefined) return objectType(schema, depth)
+      if (schema.properties !== undefined) return objectType(schema, depth, whole)
       const { additionalProperties: rest } = schema
-      return `{ readonly [name: string]: ${typeof rest === 'object' ? typeOf(rest, depth) : 'unknown'} }`
+      return `{ readonly [name: string]: ${typeof rest === 'object' ? typeOf(rest, depth, whole) : 'unknown'} }`
     }
     case 'array':
-      return schema.items === undefined ? 'readonly unknown[]' : `readonly ${wrapped(typeOf(schema.items, depth))}[]`
+      return schema.items === undefined
+        ? 'readonly unknown[]'
+        : `readonly ${wrapped(typeOf(schema.items, depth, true))}[]`
     case 'string':
       return 'string'
     case 'number':

@@ -1,1 +1,2 @@
-export { type ConfigInput, defineConfig } from './config/define.ts'
+export { defineConfig } from './config/define.ts'
+export type { ConfigInput } from './config/input.ts'

@@ -3,15 +3,16 @@ import type { Clock } from '../base/clock.ts'
 import { ConfigError, ConfigErrors } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
+import { checkPolicy, type Policy } from '../config/policy.ts'
 import type { ApiSettings, UpstreamSettings } from '../config/settings.ts'
-import { createCompiler } from '../gate/compile.ts'
+import { createCompiler, mergeOptions } from '../gate/compile.ts'
 import type { Load } from '../gate/gate.ts'
 import type { Guard, Host } from '../gate/guard.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
 import { createUpstream } from '../gate/upstream.ts'
 import { guards as everyGuard } from '../guards/index.ts'
 import { unsecuredOperations } from '../guards/security.ts'
-import { loadDocument, unlistedOperations } from '../openapi/index.ts'
+import { loadDocument, policyPlace, unlistedOperations } from '../openapi/index.ts'
 import type { ApiDocument } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
@@ -77,6 +78,7 @@ export async function buildLoad(
   const guards = given.guards ?? (everyGuard as unknown as readonly Guard[])
   const served = await loadDocuments(config)
   refuseUnsecured(served)
+  refusePolicies(served, config, guards)
   const releases: (() => void | Promise<void>)[] = []
   const close = async () => {
     for (const release of releases.reverse()) await release()
@@ -113,6 +115,28 @@ function refuseUnsecured(served: readonly ServedApi[]): void {
     }
   }
   if (wrong.length > 0) throw new ConfigErrors(wrong)
+}
+
+/** What `x-portcullis` says is read as strictly as the configuration: an unknown key protects nothing. */
+function refusePolicies(served: readonly ServedApi[], config: Config, guards: readonly Guard[]): void {
+  const wrong = new Map<string, ConfigError>()
+  for (const { api, document } of served) {
+    const { path, method } = unlistedOperations(document)
+    for (const operation of [...document.operations, path, method([], '*')]) {
+      const policy: Policy = {
+        value: operation.policy,
+        merged: (guard) => mergeOptions(config.raw(['apis', api, guard]), operation.policy[guard]),
+        placeOf: (keys, at) => policyPlace(operation, keys, at),
+      }
+      if (Object.keys(operation.policy).length === 0) continue
+      for (const error of checkPolicy(policy, guards)) {
+        // What the whole document says is said once, not once for each of its operations.
+        const { file, line, column } = error.place ?? {}
+        wrong.set(`${file}:${line}:${column} ${error.message}`, error)
+      }
+    }
+  }
+  if (wrong.size > 0) throw new ConfigErrors([...wrong.values()])
 }
 
 async function mountApi(

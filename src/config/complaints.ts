@@ -12,6 +12,8 @@ export interface Context {
   readonly shape: z.core.$ZodType
   /** Puts placeholders back where their values stand in a text. */
   readonly redact: (text: string) => string
+  /** What the tree is, where it is not the whole configuration: `x-portcullis`. */
+  readonly name?: string
 }
 
 /** Keys whose values are not repeated in messages and frames, even where somebody wrote the secret itself. */
@@ -87,11 +89,11 @@ function complaint(issue: Issue, path: readonly PropertyKey[], context: Context)
   return [new ConfigError(code, message, { place, ...(hint === undefined ? {} : { hint }) })]
 }
 
-function unknownKey(key: string, path: readonly PropertyKey[], { tree, shape }: Context): ConfigError {
+function unknownKey(key: string, path: readonly PropertyKey[], { tree, shape, name }: Context): ConfigError {
   const schemas = at(shape, path)
   const allowed = keysOf(schemas)
   const meant = nearest(key, allowed)
-  const where = path.length === 0 ? 'at the top' : `in ${labelOf(path)}`
+  const where = path.length > 0 ? `in ${labelOf(path)}` : name === undefined ? 'at the top' : `in ${name}`
   const place = find(tree, [...path, key])?.keyPlace ?? placeOf(tree, path)
   const hint = meant === undefined ? (homeOf(key, path, shape) ?? listing(allowed)) : `did you mean "${meant}"?`
   return new ConfigError('P1007', `unknown key ${quote(key)} ${where}`, {

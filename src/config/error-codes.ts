@@ -114,6 +114,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A user cannot be made so',
     help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
   },
+  P1078: {
+    title: 'ACME cannot be used like this',
+    help: '`tls.acme` obtains certificates by http-01 and tls-alpn-01, for host names that lead to this machine; not for addresses, and not for wildcards, which need a DNS challenge. The directory is an https URL.',
+  },
   P1080: {
     title: 'A file of `tls` cannot be read',
     help: 'A PEM file named under `listen` does not exist or may not be read by this user. The text of the PEM itself may stand in its place.',
@@ -153,6 +157,18 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   P1089: {
     title: 'Authorities or revocation lists for client certificates cannot be used',
     help: '`clientCa` holds certificates and `clientCrl` revocation lists, both in PEM form (`BEGIN CERTIFICATE`, `BEGIN X509 CRL`). Every authority in use needs a list of its own once there is one.',
+  },
+  P1201: {
+    title: 'A path cannot be routed without doubt',
+    help: 'Two templates of a document, or of two APIs at one place, would match the same requests, or a template cannot be matched segment by segment. Give one of them another path, `basePath` or `host`.',
+  },
+  P1202: {
+    title: 'An operation does not say who may call it',
+    help: 'Its document neither asks for security nor says `security: []`, at the operation and at the top. Nothing is opened by forgetting: add `security`, or set `unsecured: authenticate` (any credential) or `unsecured: public` for the API.',
+  },
+  P1203: {
+    title: 'A version has nowhere to send its requests',
+    help: 'Give the API, or this version, an `upstream`.',
   },
   P1401: {
     title: 'An issuer says in two ways how its tokens are signed',
@@ -293,5 +309,9 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   P2031: {
     title: 'A document does not fit the published schema of its version',
     help: 'Found by `check` only. It is served all the same: what decides how a document is served is checked when it is loaded.',
+  },
+  P2090: {
+    title: 'A schema cannot be compiled',
+    help: 'It says something that cannot hold, or is larger than a validator may be. The message names the schema and the keyword.',
   },
 }

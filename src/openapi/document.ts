@@ -236,11 +236,15 @@ export function unlistedOperations(document: ApiDocument): {
  * Where a key of an operation's policy was written: the operation, its path or the document, whichever said it last.
  * `keys` lead from `x-portcullis` to the value, as in `['limits', 'rate']`.
  */
-export function policyPlace(operation: Operation, keys: readonly string[]): Place | undefined {
+export function policyPlace(
+  operation: Operation,
+  keys: readonly string[],
+  at: 'key' | 'value' = 'key',
+): Place | undefined {
   const { document } = operation
   const behind = behindDocuments.get(document)
   const layers = layersOf.get(operation) ?? behind?.layers ?? []
   const layer = layers.findLast(({ value }) => keys.length === 0 || valueAt(value, keys) !== undefined) ?? layers.at(-1)
   if (behind === undefined || layer === undefined) return operation.place
-  return behind.complaints.place({ source: layer.spot.source, pointer: layer.spot.pointer + toPointer(keys) })
+  return behind.complaints.place({ source: layer.spot.source, pointer: layer.spot.pointer + toPointer(keys) }, at)
 }

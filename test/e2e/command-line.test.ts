@@ -43,31 +43,6 @@ describe('the command line', () => {
     }
   })
 
-  test.each([['--help'], ['help'], ['key', '--help'], ['key', 'create', '--help'], ['help', 'start']])(
-    'teaches with %s %s %s',
-    async (...words) => {
-      const { code, stdout } = await run(words.filter((word) => word !== undefined))
-      expect(code).toBe(0)
-      expect(stdout).toContain('Usage: portcullis')
-    },
-  )
-
-  test.each([
-    [['chek'], '(Did you mean check?)'],
-    [['start', '--confg', 'x'], '(Did you mean --config?)'],
-    [['key', 'creat', 'x'], '(Did you mean create?)'],
-    [['key', 'create'], "missing required argument 'name'"],
-    [['dev', './none.yaml', '--upstream', 'http://localhost:1'], 'There is no file ./none.yaml'],
-    [['dev', './package.json', '--port', 'x', '--upstream', 'http://localhost:1'], 'a port is 0 to 65535'],
-    [['key', 'create', 'a', '--expires', 'soon', '--config', 'x'], '--expires: expected a duration'],
-    [['explain', 'P9999'], 'There is no error code P9999'],
-  ])('refuses %j with 2 and says what is meant', async (words, said) => {
-    const { code, stdout, stderr } = await run(words)
-    expect(code).toBe(2)
-    expect(stderr).toContain(said)
-    expect(stdout).toBe('')
-  })
-
   test('says where to begin when there is no configuration', async () => {
     const { code, stderr } = await run(['check'], await mkdtemp(join(directory, 'empty-')))
     expect(code).toBe(2)
@@ -136,6 +111,38 @@ describe('check', () => {
     const document = await run(['check', './openapi.json'], cwd)
     expect(document.code).toBe(1)
     expect(document.stderr).toContain('GET /orders does not say who may call it')
+  })
+
+  test('refuses an unknown key of x-portcullis at its place in the document, and a wrong value in an Overlay', async () => {
+    const lines = JSON.stringify(smallDocument, null, 2).replace(
+      '"operationId": "listOrders",',
+      '"operationId": "listOrders",\n        "x-portcullis": { "limts": {}, "validate": { "request": "enforced" } },',
+    )
+    const cwd = await folder({ 'portcullis.yaml': small, 'openapi.json': lines })
+    const { code, stderr } = await run(['check'], cwd)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/openapi\.json:\d+:27 {2}unknown key "limts" in x-portcullis +P1007/)
+    expect(stderr).toContain('"x-portcullis": { "limts": {},')
+    expect(stderr).toContain('did you mean "limits"?')
+    expect(stderr).toContain('did you mean "enforce"?')
+
+    const overlay = `overlay: 1.1.0
+info: { title: Rules, version: 1.0.0 }
+actions:
+  - target: $.paths['/orders'].get
+    update:
+      x-portcullis:
+        limits:
+          default: { rtae: 5/min }
+`
+    const over = await folder({
+      'portcullis.yaml': `${small}    overlays: [./rules.overlay.yaml]\n`,
+      'rules.overlay.yaml': overlay,
+    })
+    const overlaid = await run(['check'], over)
+    expect(overlaid.stderr).toContain('rules.overlay.yaml:8:22  unknown key "rtae" in limits.default')
+    expect(overlaid.stderr).toContain('did you mean "rate"?')
+    expect(overlaid.code).toBe(1)
   })
 
   test('takes a document alone', async () => {
@@ -348,17 +355,17 @@ describe('dev', () => {
 describe('start', () => {
   test('takes a changed file over without a dropped request, keeps the old one when the new one is bad, and says so', async () => {
     const upstream = await startUpstream((_request, reply) => reply.end('{}'))
-    const gate = await spawnGate({ upstream: upstream.url })
+    const gate = await spawnGate({ upstream: upstream.url, api: { limits: { mode: 'off' } } })
     const file = join(gate.dir, 'portcullis.yaml')
     try {
       const status = async (path: string) => (await fetch(`${gate.url}${path}`)).status
+      let calling = true
       expect(await status('/health')).toBe(200)
       expect(await status('/extra')).toBe(404)
 
       const statuses = new Set<number>()
-      let calling = true
       const caller = (async () => {
-        while (calling) statuses.add(await status('/health'))
+        while (calling) statuses.add(await status('/health').catch(() => 0))
       })()
 
       const document = structuredClone(smallDocument) as unknown as { paths: Record<string, unknown> }

@@ -1,0 +1,73 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { main } from './main.ts'
+
+/** Runs a command line in this process and gives what it would have printed. */
+async function run(words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    vi.spyOn(process[name], 'write').mockImplementation((piece) => {
+      said[name] += String(piece)
+      return true
+    })
+  }
+  const code = await main(words)
+  process.exitCode = undefined
+  vi.restoreAllMocks()
+  return { code, ...said }
+}
+afterEach(() => vi.restoreAllMocks())
+
+describe('main', () => {
+  test('without words tells what there is and ends with 2', async () => {
+    const { code, stdout, stderr } = await run([])
+    expect(code).toBe(2)
+    expect(stdout).toBe('')
+    for (const command of ['dev', 'start', 'init', 'check', 'explain', 'key', 'user', 'doctor', 'schema']) {
+      expect(stderr).toMatch(new RegExp(`^  ${command} `, 'm'))
+    }
+  })
+
+  test.each([
+    [['--help'], 'Usage: portcullis [options] [command]'],
+    [['help'], 'Usage: portcullis [options] [command]'],
+    [['help', 'start'], 'Usage: portcullis start'],
+    [['key', '--help'], 'portcullis key create partner --scope orders:read --expires 90d'],
+    [['key', 'create', '--help'], '--cidr <range>'],
+    [['dev', '--help'], 'portcullis dev ./openapi.yaml --upstream http://localhost:3000'],
+  ])('teaches with %j', async (words, taught) => {
+    const { code, stdout } = await run(words)
+    expect(code).toBe(0)
+    expect(stdout).toContain(taught)
+  })
+
+  test.each([
+    [['chek'], '(Did you mean check?)'],
+    [['start', '--confg', 'x'], '(Did you mean --config?)'],
+    [['key', 'creat', 'x'], '(Did you mean create?)'],
+    [['key', 'create'], "missing required argument 'name'"],
+    [['dev', './none.yaml', '--upstream', 'http://localhost:1'], 'There is no file ./none.yaml'],
+    [['dev', './package.json'], 'Say where the API runs: portcullis dev ./package.json --upstream'],
+    [['dev', './package.json', '--port', '65536', '--upstream', 'http://localhost:1'], 'a port is 0 to 65535'],
+    [['key', 'create', 'a', '--expires', 'soon'], '--expires: expected a duration'],
+    [['explain', 'P9999'], 'There is no error code P9999'],
+    [['check', 'headers'], 'Say where to ask'],
+    [['check', 'headers', 'ftp://x'], 'is no URL'],
+    [['user', 'add', 'a'], 'use --password-stdin'],
+    [['start', '--config', './no-such.yaml'], 'there is no such file'],
+  ])('refuses %j with 2, says what is meant, and keeps standard output clean', async (words, said) => {
+    const { code, stdout, stderr } = await run(words)
+    expect(stderr).toContain(said)
+    expect(code).toBe(2)
+    expect(stdout).toBe('')
+  })
+
+  test.each([
+    [['chek', '--json']],
+    [['start', '--config', './no-such.yaml', '--json']],
+    [['explain', 'P9999', '--json']],
+  ])('with --json gives a refusal as one document: %j', async (words) => {
+    const { code, stdout } = await run(words)
+    expect(code).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({ errors: [{ message: expect.any(String) }] })
+  })
+})

@@ -1,0 +1,537 @@
+// Written by `node scripts/write-reference.ts`; edit the code it is made from.
+
+/** A configuration as it is written: the keys of portcullis.yaml. */
+export interface ConfigInput {
+  /** The JSON Schema that editors check this file with. */
+  readonly $schema?: string | undefined
+  /** Configurations this one is laid upon: files, or `portcullis/profiles/<name>`. Maps are merged, everything else is replaced; the later one wins. */
+  readonly extends?: string | (readonly string[]) | undefined
+  /** Version of this format. */
+  readonly version?: 1 | undefined
+  readonly listen?: readonly ({
+    readonly port: number
+    readonly host?: string | undefined
+    /** `off` on loopback or with `behindTlsTerminator`; `development` makes a certificate of its own. */
+    readonly tls?: 'off' | 'development' | ({
+      /** Certificate chain, PEM file. */
+      readonly certificate?: string | undefined
+      /** Private key, PEM file; or `${KEY_FILE}`. */
+      readonly key?: string | undefined
+      /** Several certificates, chosen by the name the client asks for (SNI). */
+      readonly certificates?: readonly ({
+        /** Certificate chain, PEM file. */
+        readonly certificate: string
+        /** Private key, PEM file. */
+        readonly key: string
+        /** Default: the certificate's own names. */
+        readonly names?: readonly string[] | undefined
+      })[] | undefined
+      readonly acme?: {
+        readonly email?: string | undefined
+        readonly domains: readonly string[]
+        /** ACME server (RFC 8555). */
+        readonly directory?: string | undefined
+        /** Authority of the ACME server itself, for private ones. */
+        readonly ca?: string | undefined
+        /** How long before its end a certificate is renewed. */
+        readonly renewBefore?: string | undefined
+      } | undefined
+      readonly min?: '1.2' | '1.3' | undefined
+      /** Authorities whose client certificates are accepted (mTLS). */
+      readonly clientCa?: string | (readonly string[]) | undefined
+      /** Revocation lists of those authorities. */
+      readonly clientCrl?: string | (readonly string[]) | undefined
+      readonly clientCertificate?: 'request' | 'require' | undefined
+    }) | undefined
+    /** Another program in front ends TLS, so plain HTTP here is not plain on the network. */
+    readonly behindTlsTerminator?: boolean | undefined
+    /** Answers every request with 308 to https, and 403 to one that carries a credential. */
+    readonly redirect?: 'https' | undefined
+    readonly http2?: boolean | undefined
+  })[] | undefined
+  /** Address ranges whose Forwarded and X-Forwarded-For are believed. */
+  readonly trustedProxies?: readonly string[] | undefined
+  readonly connection?: {
+    /** Request line and headers of one request; more is answered 431. */
+    readonly headerBytes?: string | undefined
+    /** Headers of one request; more is answered 431. */
+    readonly headerCount?: number | undefined
+    /** From the first byte of a request to the end of its headers. */
+    readonly headTimeout?: string | undefined
+    /** From the first byte of a request to the end of its body. */
+    readonly requestTimeout?: string | undefined
+    /** Of a connection between requests. */
+    readonly idleTimeout?: string | undefined
+    /** Bytes of body a second, on average over ten seconds, below which a request is cut with 408. */
+    readonly bodyRate?: string | undefined
+    /** Open at once; the next one is closed. */
+    readonly connections?: number | undefined
+    /** Open at once from one address. */
+    readonly connectionsPerAddress?: number | undefined
+    readonly requestsPerConnection?: number | undefined
+    /** HTTP/2 streams at once on one connection. */
+    readonly streams?: number | undefined
+  } | undefined
+  readonly store?: {
+    /** Where keys, users and certificates are kept: sqlite:FILE, or postgres://… */
+    readonly url?: string | undefined
+  } | undefined
+  readonly counters?: {
+    /** Where limits count: `memory`, or redis://… for several machines. */
+    readonly url?: string | undefined
+  } | undefined
+  /** Processes that share the listeners. */
+  readonly workers?: number | undefined
+  /** How long a stop waits for requests in flight. */
+  readonly drain?: string | undefined
+  readonly telemetry?: {
+    /** host:port of the Prometheus endpoint /metrics; loopback unless you say otherwise. */
+    readonly metrics?: string | undefined
+    readonly logs?: {
+      /** Which exchanges leave an activity line: `all` (or `info`), `denied` (or `warn`), `none` (or `off`). */
+      readonly level?: 'all' | 'denied' | 'none' | 'info' | 'warn' | 'off' | undefined
+      /** Share of the allowed exchanges that leave a line; refused ones always do. */
+      readonly sample?: number | undefined
+      /** Default: standard output. */
+      readonly file?: string | undefined
+      readonly requestHeaders?: readonly string[] | undefined
+      readonly responseHeaders?: readonly string[] | undefined
+      /** Query parameters whose values are logged; every other value is masked. */
+      readonly query?: readonly string[] | undefined
+    } | undefined
+    /** Level of the messages on standard error. */
+    readonly messages?: 'debug' | 'info' | 'warn' | 'error' | undefined
+  } | undefined
+  /** Who may issue access tokens, by a name of your choice that `auth` lists. */
+  readonly issuers?: { readonly [name: string]: {
+    /** Who issues the tokens: exactly the `iss` of the tokens (RFC 8414, 2). */
+    readonly issuer?: string | undefined
+    /** What tokens must be meant for: one of these must stand in `aud` (RFC 8725, 3.9). */
+    readonly audience?: string | (readonly string[]) | undefined
+    /** The claim that holds the audience, for issuers that use another one, such as `client_id`. */
+    readonly audienceClaim?: string | undefined
+    /** Signature algorithms that are accepted; nothing else is, whatever a token says of itself. Default: RS256, PS256, ES256 and EdDSA; with `secret` HS256. */
+    readonly algorithms?: readonly ('RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA' | 'Ed25519' | 'HS256' | 'HS384' | 'HS512')[] | undefined
+    /** The issuer's public keys: an https URL, a file, or the JWK set itself. Default: found through the issuer's metadata (RFC 8414, OpenID Connect Discovery). */
+    readonly jwks?: string | ({
+      readonly keys?: readonly unknown[] | undefined
+    }) | undefined
+    /** Shared secret of an issuer that signs with HS256, HS384 or HS512, of at least 32 characters. Whoever has it can issue tokens: prefer public keys. */
+    readonly secret?: string | undefined
+    /** Accepts opaque tokens by asking the issuer about them. */
+    readonly introspection?: {
+      /** Where opaque tokens are asked about (RFC 7662). Default: found through the metadata. */
+      readonly endpoint?: string | undefined
+      /** How the gate names itself to the issuer. */
+      readonly clientId?: string | undefined
+      /** The secret of that client: `${INTROSPECTION_SECRET}`. */
+      readonly clientSecret?: string | undefined
+      /** How the client shows its secret (RFC 6749, 2.3.1). */
+      readonly clientAuth?: 'basic' | 'post' | undefined
+      /** How long an answer is believed: at most so long a revoked token still works. A token's own expiry ends it sooner. */
+      readonly cacheTtl?: string | undefined
+    } | undefined
+    /** How far clocks may differ when `exp` and `nbf` are read. */
+    readonly clockTolerance?: string | undefined
+    /** The claim with the caller's roles, a list or a text; dots lead into objects: `realm_access.roles`. */
+    readonly rolesClaim?: string | undefined
+    /** The claim with the scopes, a list or a text separated by spaces. Default: `scope`, else `scp`. */
+    readonly scopesClaim?: string | undefined
+    /** The claim that names the caller; unique within the issuer. */
+    readonly subjectClaim?: string | undefined
+    /** Values of the `typ` header that are accepted, such as `at+jwt` (RFC 9068). Default: `at+jwt`, `jwt`, or none at all. */
+    readonly typ?: readonly string[] | undefined
+    /** After how long the keys are fetched again in the background. */
+    readonly refresh?: string | undefined
+    /** Shortest time between two fetches because of unknown key ids. */
+    readonly cooldown?: string | undefined
+    /** For one question to the issuer. */
+    readonly timeout?: string | undefined
+    /** PEM file or text of the authorities that vouch for the issuer, in place of the system's. */
+    readonly ca?: string | undefined
+  } } | undefined
+  /** The APIs behind this gate, by name. */
+  readonly apis?: { readonly [name: string]: {
+    /** The OpenAPI document: a file, 2.0 to 3.2, YAML or JSON. */
+    readonly openapi?: string | undefined
+    /** OpenAPI Overlay 1.1 files, applied in order. */
+    readonly overlays?: readonly string[] | undefined
+    /** Where the requests go: a URL such as http://localhost:3000, several of them, or the long form. */
+    readonly upstream?: string | (readonly string[]) | ({
+      readonly targets?: readonly ({
+        /** Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's. */
+        readonly url: string
+        /** Share of the requests, relative to the other targets. */
+        readonly weight?: number | undefined
+      })[] | undefined
+      /** What is spoken to the upstream. */
+      readonly protocol?: 'http/1.1' | 'h2' | undefined
+      /** How an https upstream is verified. There is no way to switch verification off. */
+      readonly tls?: {
+        readonly ca?: string | (readonly string[]) | undefined
+        /** Client certificate shown to the upstream. */
+        readonly certificate?: string | undefined
+        /** Private key of the client certificate. */
+        readonly key?: string | undefined
+        /** Name expected in the upstream's certificate, where it differs from the host. */
+        readonly serverName?: string | undefined
+      } | undefined
+      readonly timeouts?: {
+        /** Until the connection stands. */
+        readonly connect?: string | undefined
+        /** From the whole request sent to the head of the answer. */
+        readonly head?: string | undefined
+        /** Between two pieces of the answer; server-sent events and upgrades excepted. */
+        readonly idle?: string | undefined
+        /** From request to the end of the answer; server-sent events and upgrades excepted. */
+        readonly total?: string | undefined
+      } | undefined
+      /** At most, for each target and process. */
+      readonly connections?: number | undefined
+      /** Requests that may wait for a connection; more are answered 503. */
+      readonly queue?: number | undefined
+      readonly retries?: {
+        /** Further tries of idempotent requests (RFC 9110, 9.2.2) without a body on the wire. */
+        readonly count?: number | undefined
+        /** Retries as a share of all requests, so that a failing upstream is not buried. */
+        readonly budget?: number | undefined
+      } | undefined
+      readonly health?: {
+        /** Asked of every target. Without it only real traffic tells. */
+        readonly path?: string | undefined
+        /** Between two probes. */
+        readonly interval?: string | undefined
+        /** Of one probe. */
+        readonly timeout?: string | undefined
+        readonly healthyAfter?: number | undefined
+        readonly unhealthyAfter?: number | undefined
+      } | undefined
+      readonly breaker?: {
+        /** Share of failed requests in the window that opens the breaker. */
+        readonly failures?: number | undefined
+        /** Requests in the window below which it stays closed. */
+        readonly minimum?: number | undefined
+        /** Over which failures are counted. */
+        readonly window?: string | undefined
+        /** How long it stays open before one request may try. */
+        readonly open?: string | undefined
+        /** An answer whose head takes longer counts as failed. */
+        readonly slow?: string | undefined
+      } | undefined
+    }) | undefined
+    readonly versions?: { readonly [name: string]: {
+      /** Its own document; default: the API's. */
+      readonly openapi?: string | undefined
+      /** Where the requests go: a URL such as http://localhost:3000, several of them, or the long form. */
+      readonly upstream?: string | (readonly string[]) | ({
+        readonly targets?: readonly ({
+          /** Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's. */
+          readonly url: string
+          /** Share of the requests, relative to the other targets. */
+          readonly weight?: number | undefined
+        })[] | undefined
+        /** What is spoken to the upstream. */
+        readonly protocol?: 'http/1.1' | 'h2' | undefined
+        /** How an https upstream is verified. There is no way to switch verification off. */
+        readonly tls?: {
+          readonly ca?: string | (readonly string[]) | undefined
+          /** Client certificate shown to the upstream. */
+          readonly certificate?: string | undefined
+          /** Private key of the client certificate. */
+          readonly key?: string | undefined
+          /** Name expected in the upstream's certificate, where it differs from the host. */
+          readonly serverName?: string | undefined
+        } | undefined
+        readonly timeouts?: {
+          /** Until the connection stands. */
+          readonly connect?: string | undefined
+          /** From the whole request sent to the head of the answer. */
+          readonly head?: string | undefined
+          /** Between two pieces of the answer; server-sent events and upgrades excepted. */
+          readonly idle?: string | undefined
+          /** From request to the end of the answer; server-sent events and upgrades excepted. */
+          readonly total?: string | undefined
+        } | undefined
+        /** At most, for each target and process. */
+        readonly connections?: number | undefined
+        /** Requests that may wait for a connection; more are answered 503. */
+        readonly queue?: number | undefined
+        readonly retries?: {
+          /** Further tries of idempotent requests (RFC 9110, 9.2.2) without a body on the wire. */
+          readonly count?: number | undefined
+          /** Retries as a share of all requests, so that a failing upstream is not buried. */
+          readonly budget?: number | undefined
+        } | undefined
+        readonly health?: {
+          /** Asked of every target. Without it only real traffic tells. */
+          readonly path?: string | undefined
+          /** Between two probes. */
+          readonly interval?: string | undefined
+          /** Of one probe. */
+          readonly timeout?: string | undefined
+          readonly healthyAfter?: number | undefined
+          readonly unhealthyAfter?: number | undefined
+        } | undefined
+        readonly breaker?: {
+          /** Share of failed requests in the window that opens the breaker. */
+          readonly failures?: number | undefined
+          /** Requests in the window below which it stays closed. */
+          readonly minimum?: number | undefined
+          /** Over which failures are counted. */
+          readonly window?: string | undefined
+          /** How long it stays open before one request may try. */
+          readonly open?: string | undefined
+          /** An answer whose head takes longer counts as failed. */
+          readonly slow?: string | undefined
+        } | undefined
+      }) | undefined
+      /** How an https upstream is verified. There is no way to switch verification off. */
+      readonly tls?: {
+        readonly ca?: string | (readonly string[]) | undefined
+        /** Client certificate shown to the upstream. */
+        readonly certificate?: string | undefined
+        /** Private key of the client certificate. */
+        readonly key?: string | undefined
+        /** Name expected in the upstream's certificate, where it differs from the host. */
+        readonly serverName?: string | undefined
+      } | undefined
+      /** Path prefix, such as /v2. */
+      readonly path?: string | undefined
+      readonly host?: string | undefined
+      readonly header?: {
+        readonly name?: string | undefined
+        readonly value?: string | undefined
+      } | undefined
+      /** A media type in Accept or Content-Type, such as application/vnd.shop.v2+json. */
+      readonly mediaType?: string | undefined
+      /** Serves requests that select none. */
+      readonly default?: boolean | undefined
+    } } | undefined
+    /** Names this API answers to; default: every name. */
+    readonly host?: readonly string[] | undefined
+    /** Where its paths are mounted; default: the path of the document's first server. */
+    readonly basePath?: string | undefined
+    /** What to do with an operation whose document neither asks for security nor says `security: []`: refuse to start, ask for any credential, or let everyone in. */
+    readonly unsecured?: 'refuse' | 'authenticate' | 'public' | undefined
+    readonly trace?: {
+      /** Whether requests carry a trace context upstream. */
+      readonly mode?: 'off' | 'enforce' | undefined
+      /** Whose `traceparent` is continued: anybody’s, only that of a peer in `trustedProxies`, or nobody’s. Others get a new trace. */
+      readonly accept?: 'always' | 'trustedOnly' | 'never' | undefined
+      /** Share of the new traces that are marked as sampled, which upstreams then follow. */
+      readonly sample?: number | undefined
+    } | undefined
+    readonly cors?: {
+      /** How the rule stands. `off` leaves CORS to the upstream. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Origins that may read answers: https://app.example.com, https://*.example.com, or "*" for all. */
+      readonly origins?: readonly string[] | undefined
+      /** Whether browsers may send cookies and stored credentials. Not together with "*". */
+      readonly credentials?: boolean | undefined
+      /** Methods allowed across origins; default: all that the document lists for the path. */
+      readonly methods?: readonly string[] | undefined
+      /** Request headers allowed across origins; default: those the document knows, authorization and content-type. */
+      readonly headers?: readonly string[] | undefined
+      /** Response headers that scripts may read, beyond the few that they always may. */
+      readonly exposeHeaders?: readonly string[] | undefined
+      /** How long a browser may remember the answer to a preflight. */
+      readonly maxAge?: string | undefined
+    } | undefined
+    readonly ip?: {
+      /** How the rule stands. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Addresses that may call, and no others: 203.0.113.7, 10.0.0.0/8, 2001:db8::/32, or list:./partners.txt with one range a line. Default: all. */
+      readonly allow?: readonly string[] | undefined
+      /** Addresses that may not call, in the same form. They win over `allow`. */
+      readonly deny?: readonly string[] | undefined
+    } | undefined
+    readonly queryCredentials?: {
+      /** How the rule stands. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Further parameter names that stand for credentials, in any spelling. */
+      readonly names?: readonly string[] | undefined
+      /** Parameters that may hold what looks like a credential, such as `request` (RFC 9101). Exact names. */
+      readonly allow?: readonly string[] | undefined
+    } | undefined
+    /** How callers may prove who they are. */
+    readonly auth?: (readonly string[]) | ({
+      /** Ways to prove who one is, the first that is shown counts as the caller: apiKey, basic, session, mtls, and names of `issuers`. Default: apiKey and every issuer. */
+      readonly methods?: readonly string[] | undefined
+      /** Which of them prove a security scheme of the document, by the scheme's name. Default: by its type. */
+      readonly schemes?: { readonly [name: string]: string | (readonly string[]) } | undefined
+      /** Hands verified credentials on to the upstream. Without it the upstream learns who calls from `Portcullis-Subject` and so on. */
+      readonly forwardCredentials?: boolean | undefined
+      /** How sessions are read. */
+      readonly session?: {
+        /** Name of the session cookie. Default: the one the document describes, else `__Host-portcullis`. */
+        readonly cookie?: string | undefined
+        /** A header that may carry the session in place of the cookie, for callers that are no browsers. */
+        readonly header?: string | undefined
+        /** Web origins besides the API's own, such as https://app.example.com, from which a browser may use the cookie for more than reading. */
+        readonly origins?: readonly string[] | undefined
+      } | undefined
+      /** How client certificates are read. */
+      readonly mtls?: {
+        /** What names the caller: the certificate's whole subject (`CN=alice,O=Acme`, RFC 4514), its common name, the first alternative name of a kind, or its SHA-256 fingerprint. */
+        readonly subject?: 'subject' | 'commonName' | 'uri' | 'dns' | 'email' | 'fingerprint' | undefined
+        /** Serial numbers that are refused here, besides those in the revocation lists of the listener. */
+        readonly revoked?: readonly string[] | undefined
+      } | undefined
+    }) | ({ readonly [name: string]: string | (readonly string[]) }) | undefined
+    readonly limits?: {
+      /** How all limits stand. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Whether every reply tells what is left, as RateLimit and RateLimit-Policy (IETF draft). */
+      readonly headers?: boolean | undefined
+      /** Requests of one caller. Implied: 100/min. */
+      readonly default?: {
+        /** How many requests in which time, in the long run. */
+        readonly rate?: string | undefined
+        /** How many may come at once after a pause; afterwards only `rate` counts. Default: as many as `rate` has. */
+        readonly burst?: number | undefined
+        /** What has a budget of its own: principal (default), application, ip (IPv6 by /64), operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, or several joined by "+". A budget by header, query or body alone is only as good as the caller is honest. */
+        readonly key?: string | undefined
+        /** Whom it counts: those with a believed credential, those without, or all (default). */
+        readonly callers?: 'all' | 'known' | 'anonymous' | undefined
+        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list. Default: all, and what the document does not list. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** How this limit stands. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** While the shared counters cannot be reached: count in this process alone, let everything pass, or refuse with 503. */
+        readonly onFailure?: 'local' | 'open' | 'closed' | undefined
+      } | undefined
+      /** Requests of one address without a believed credential. Implied: 20/min. */
+      readonly anonymous?: {
+        /** How many requests in which time, in the long run. */
+        readonly rate?: string | undefined
+        /** How many may come at once after a pause; afterwards only `rate` counts. Default: as many as `rate` has. */
+        readonly burst?: number | undefined
+        /** What has a budget of its own: principal (default), application, ip (IPv6 by /64), operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, or several joined by "+". A budget by header, query or body alone is only as good as the caller is honest. */
+        readonly key?: string | undefined
+        /** Whom it counts: those with a believed credential, those without, or all (default). */
+        readonly callers?: 'all' | 'known' | 'anonymous' | undefined
+        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list. Default: all, and what the document does not list. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** How this limit stands. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** While the shared counters cannot be reached: count in this process alone, let everything pass, or refuse with 503. */
+        readonly onFailure?: 'local' | 'open' | 'closed' | undefined
+      } | undefined
+    } | undefined
+    readonly concurrency?: {
+      /** How the rule stands. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Requests under way at once, of all callers, in each process. Default: unbounded here. */
+      readonly total?: number | undefined
+      /** Requests under way at once of one caller: a principal, or an address without one. Default: 128, or the `share` of `total`. */
+      readonly perCaller?: number | undefined
+      /** Requests under way at once for one operation, of all callers. */
+      readonly perOperation?: number | undefined
+      /** The part of `total` that one caller may take, so that places are left for others. */
+      readonly share?: number | undefined
+      readonly overload?: {
+        /** How shedding stands. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** How late the event loop may run, on average, before requests are turned away, more of them as long as it lasts. */
+        readonly delay?: string | undefined
+      } | undefined
+    } | undefined
+    readonly security?: Record<string, never> | undefined
+    readonly authorize?: {
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Lists of callers for operations. Every entry that matches an operation must let the caller through. */
+      readonly acl?: readonly ({
+        /** Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`. */
+        readonly match: string
+        /** Who may; nobody else. A bare word is a subject; `role:admin`, `app:partner`, `scope:orders:read`, `via:main` look at the rest; `*` is every known caller. */
+        readonly allow?: readonly string[] | undefined
+        /** Who may not, even if allowed. A bare word is a subject; `role:admin`, `app:partner`, `scope:orders:read`, `via:main` look at the rest; `*` is every known caller. */
+        readonly deny?: readonly string[] | undefined
+      })[] | undefined
+      /** What each role permits; `*` permits everything. With it, every operation that is not public needs a permission: `read` for GET, HEAD and OPTIONS, `write` for the rest, unless `permissions` says otherwise. */
+      readonly roles?: { readonly [name: string]: readonly string[] } | undefined
+      /** Which permissions operations need, in place of `read` and `write`. All entries that match count. */
+      readonly permissions?: readonly ({
+        /** Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`. */
+        readonly match: string
+        /** The permission, or all of several. */
+        readonly needs: string | (readonly string[])
+      })[] | undefined
+    } | undefined
+    readonly unlisted?: Record<string, never> | undefined
+    readonly validate?: {
+      /** Requests are compared with the document: parameters, media type, body. */
+      readonly request?: 'off' | 'observe' | 'enforce' | undefined
+      /** The upstream's answers are compared with the document: status, media type, body. */
+      readonly response?: 'off' | 'observe' | 'enforce' | undefined
+      /** Request body of an operation whose body is checked; more is answered 413. */
+      readonly maxBody?: string | undefined
+      /** Response body that is held to be checked; with `response: enforce` a larger one is answered 502. */
+      readonly maxResponse?: string | undefined
+      /** Properties in request bodies that the document does not list, where it does not speak of others. */
+      readonly unknownProperties?: 'refuse' | 'allow' | undefined
+      /** Query parameters that the document does not list. */
+      readonly unknownQuery?: 'refuse' | 'allow' | undefined
+      /** Query parameters that are let through although the document does not list them. */
+      readonly ignoredQuery?: readonly string[] | undefined
+      /** Properties in responses that the document does not list or marks write-only: noted, taken out, or answered 502. Default: report where responses are observed, block where they are enforced. */
+      readonly overshared?: 'report' | 'strip' | 'block' | undefined
+    } | undefined
+    readonly errors?: {
+      /** How the rule stands. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** Answers of 500 and above: `replace` all but documented problem documents (RFC 9457), replace `pages` only (HTML or plain text that the document does not list for the status), or `pass`. */
+      readonly upstream5xx?: 'replace' | 'pages' | 'pass' | undefined
+      /** Answers of 400 to 499, in the same words. Some frameworks print a stack trace with these, too. */
+      readonly upstream4xx?: 'replace' | 'pages' | 'pass' | undefined
+    } | undefined
+    readonly headers?: {
+      /** How the rule stands. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      readonly request?: {
+        /** Request headers that reach the upstream: those of the document and the usual ones of HTTP (`documented`), `all`, or exactly the ones listed. */
+        readonly allow?: ('documented' | 'all') | (readonly string[]) | undefined
+        /** Names beside those of `allow`. */
+        readonly also?: readonly string[] | undefined
+        /** Names that never reach the upstream. */
+        readonly remove?: readonly string[] | undefined
+      } | undefined
+      readonly response?: {
+        /** Names that never reach the caller, beside those that tell what the upstream is made of. */
+        readonly remove?: readonly string[] | undefined
+        /** Names that reach the caller although they tell what the upstream is made of. */
+        readonly keep?: readonly string[] | undefined
+        /** Headers set on every reply. */
+        readonly set?: { readonly [name: string]: string } | undefined
+      } | undefined
+      readonly security?: {
+        /** Strict-Transport-Security (RFC 6797), on encrypted connections; false leaves it out. */
+        readonly hsts?: false | ({
+          /** How long browsers insist on https; a year or more counts as right. */
+          readonly maxAge?: string | undefined
+          readonly includeSubDomains?: boolean | undefined
+          /** Asks for a place in the lists that browsers ship with. */
+          readonly preload?: boolean | undefined
+        }) | undefined
+        /** Content-Security-Policy on every reply but those documented as HTML, whose own one passes; false leaves it to the upstream. */
+        readonly contentSecurityPolicy?: false | string | undefined
+        /** X-Content-Type-Options on every reply; false leaves the header to the upstream. */
+        readonly contentTypeOptions?: false | string | undefined
+        /** X-Frame-Options on every reply; false leaves the header to the upstream. */
+        readonly frameOptions?: false | string | undefined
+        /** X-XSS-Protection on every reply; false leaves the header to the upstream. */
+        readonly xssProtection?: false | string | undefined
+        /** Referrer-Policy on every reply; false leaves the header to the upstream. */
+        readonly referrerPolicy?: false | string | undefined
+        /** Cross-Origin-Resource-Policy on every reply; false leaves the header to the upstream. */
+        readonly crossOriginResourcePolicy?: false | string | undefined
+        /** Cache-Control: no-store on answers to callers who proved who they are, where the upstream says nothing. */
+        readonly noStore?: boolean | undefined
+      } | undefined
+    } | undefined
+    readonly identityHeaders?: {
+      /** What the upstream is told of the caller, as `Portcullis-Subject` and so on. `credential` is the entry of `auth` that vouched. Values are percent-encoded UTF-8; scopes and roles are separated by spaces. */
+      readonly send?: readonly ('subject' | 'scopes' | 'roles' | 'application' | 'credential' | 'request-id')[] | undefined
+    } | undefined
+  } } | undefined
+}
