@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { share } from './share.ts'
 
-test('a thing is shared by all who ask for it, and closed after the last', () => {
+test('a thing is shared by all who ask for it, and closed after the last', async () => {
   const owner = {}
   const events: string[] = []
   const make = (label: string) => () => {
@@ -15,10 +15,10 @@ test('a thing is shared by all who ask for it, and closed after the last', () =>
   expect(second.value).toBe(first.value)
   expect(other.value).not.toBe(first.value)
   expect(elsewhere.value).not.toBe(first.value)
-  first.release()
-  first.release()
+  await first.release()
+  await first.release()
   expect(events).toEqual(['open a1', 'open b', 'open a3'])
-  second.release()
+  await second.release()
   expect(events).toEqual(['open a1', 'open b', 'open a3', 'close a1'])
   expect(share(owner, 'a', make('a4')).value).toEqual({ label: 'a4' })
 })
