@@ -74,6 +74,7 @@ export async function openListener(entry: ListenSettings, options: ListenerOptio
   const wire = new Wire(entry, options, front)
   try {
     await wire.listen()
+    await front?.begin()
   } catch (error) {
     front?.close()
     throw error

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { join } from 'node:path'
 import { readArrival } from './arrival.ts'
 import type { Peer } from './peer.ts'
 import { refusals, refuseReply } from './refusal.ts'
 import { requestId } from './request-id.ts'
+import { httpChallengeFile } from './tls/challenges.ts'
 import type { Denial } from './verdict.ts'
 
 /** Query parameters by which credentials travel, whoever invented it; compared without case, `-` and `_`. */
@@ -69,7 +69,7 @@ export async function acmeAnswer(url: string, stateDir: string): Promise<string 
   const token = url.slice(challengePath.length)
   if (!/^[\w-]{16,128}$/.test(token)) return undefined
   try {
-    return await readFile(join(stateDir, 'acme', 'challenges', token), 'utf8')
+    return await readFile(httpChallengeFile(stateDir, token), 'utf8')
   } catch {
     return undefined
   }

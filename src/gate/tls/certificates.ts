@@ -167,24 +167,30 @@ const watchMs = 1_500
 const filesPerSecond = 2_000
 
 /**
- * Calls back after one of the files changed. It looks at their times and sizes: what replaces files by moving links, as
- * a Kubernetes volume does, is noticed too, and a file that is not there yet may come.
+ * What files look like by their times and sizes. What replaces files by moving links, as a Kubernetes volume does, is
+ * noticed too, and a file that is not there yet may come.
  */
-export function watchFiles(files: readonly string[], changed: () => void): () => void {
+export async function marksOf(files: readonly string[]): Promise<string> {
+  const marks: string[] = []
+  for (const file of files) marks.push(await markOf(file))
+  return marks.join()
+}
+
+/** Calls back whenever the files do not look as before; `marks` is how they looked when they were read. */
+export function watchFiles(files: readonly string[], marks: string, changed: () => void): () => void {
   if (files.length === 0) return () => {}
-  let before: string | undefined
+  let before = marks
   let stopped = false
   let timer: NodeJS.Timeout | undefined
+  const waitMs = Math.max(watchMs, (files.length / filesPerSecond) * 1000)
   const look = async () => {
-    const marks: string[] = []
-    for (const file of files) marks.push(await markOf(file))
+    const now = await marksOf(files)
     if (stopped) return
-    const now = marks.join()
-    if (before !== undefined && before !== now) changed()
+    if (before !== now) changed()
     before = now
-    timer = setTimeout(look, Math.max(watchMs, (files.length / filesPerSecond) * 1000)).unref()
+    timer = setTimeout(look, waitMs).unref()
   }
-  void look()
+  timer = setTimeout(look, waitMs).unref()
   return () => {
     stopped = true
     clearTimeout(timer)

@@ -33,12 +33,24 @@ const lookMs = 100
 
 /** Runs `work` in one process at a time, among all that share the directory. Waits; takes over from the dead. */
 export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const done = await withLockIfFree(file, work)
+    if (done !== undefined) return done.value
+    await new Promise((resolve) => setTimeout(resolve, lookMs))
+  }
+}
+
+/** The same without waiting: `undefined` when another process is at it. */
+export async function withLockIfFree<T>(
+  file: string,
+  work: () => Promise<T>,
+): Promise<{ readonly value: T } | undefined> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const mine = `${process.pid} ${randomBytes(8).toString('hex')}`
-  while (!(await take(file, mine))) await new Promise((resolve) => setTimeout(resolve, lookMs))
+  if (!(await take(file, mine))) return undefined
   const beat = setInterval(() => void utimes(file, new Date(), new Date()).catch(() => {}), beatMs).unref()
   try {
-    return await work()
+    return { value: await work() }
   } finally {
     clearInterval(beat)
     if ((await readFileIfAny(file)) === mine) await rm(file, { force: true })

@@ -4,22 +4,30 @@ import type { Clock } from '../../base/clock.ts'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { ConnectionLimits, ListenSettings, TlsSettings } from '../../config/settings.ts'
+import type { AcmeKeeper, AcmeSettings } from './acme.ts'
 import {
   ContextBook,
   contextOptions,
   filesOf,
   type Identity,
+  marksOf,
   readTlsMaterial,
   type TlsMaterial,
   watchFiles,
 } from './certificates.ts'
+import { alpnChallengeFile } from './challenges.ts'
 import { developmentCertificate } from './development.ts'
+import { readFileIfAny } from './files.ts'
+
+const acmeProtocol = 'acme-tls/1'
 
 /** The TLS side of a listener: takes accepted sockets through the handshake, with whatever certificates hold now. */
 export interface TlsFront {
   readonly authorityFile: string | undefined
   accept(socket: Socket, first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void
   update(entry: ListenSettings): Promise<void>
+  /** Tells that the port is open, so that an ACME server can be asked to look. */
+  begin(): Promise<void>
   close(): void
 }
 
@@ -44,6 +52,9 @@ class Front implements TlsFront {
   #identities: readonly Identity[] = []
   #authorityFile: string | undefined
   #stopWatching: () => void = () => {}
+  #begun = false
+  #keeper: AcmeKeeper | undefined
+  #kept: AcmeSettings | undefined
   /** Handshakes under way, by the client's address and port, which are its own while the connection stands. */
   readonly #handshakes = new Map<string, { secured: (stream: TLSSocket) => void; failed: () => void }>()
 
@@ -55,7 +66,12 @@ class Front implements TlsFront {
     return this.#authorityFile
   }
 
-  accept(socket: Socket, _first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void {
+  accept(socket: Socket, first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void {
+    // The protocol that an ACME server offers stands in the clear in its ClientHello (RFC 8737, 3).
+    if (this.#keeper !== undefined && first.includes(acmeProtocol)) {
+      this.#answerChallenge(socket)
+      return
+    }
     const key = keyOf(socket)
     this.#handshakes.set(key, { secured, failed })
     socket.once('close', () => this.#handshakes.delete(key))
@@ -63,30 +79,76 @@ class Front implements TlsFront {
   }
 
   async update(entry: ListenSettings): Promise<void> {
+    const settings = settingsOf(entry)
+    const files = await this.#filesOf(settings)
+    // Looked at before they are read: what changes in between is seen as a change.
+    const marks = await marksOf(files)
     const server = await this.#build(entry)
     // From here nothing can fail: new handshakes see the new server object, open connections keep their own.
     this.#server = server
     this.#entry = entry
-    this.#watch(entry)
+    this.#stopWatching()
+    this.#stopWatching = watchFiles(files, marks, () => void this.#reload(entry))
+    if (this.#begun) await this.begin()
+  }
+
+  async begin(): Promise<void> {
+    this.#begun = true
+    const { stateDir, now, log } = this.#options
+    const wanted = settingsOf(this.#entry!)?.acme
+    if (JSON.stringify(wanted) === JSON.stringify(this.#kept)) return
+    this.#keeper?.stop()
+    this.#kept = wanted
+    this.#keeper = undefined
+    if (wanted === undefined) return
+    const { keepCertificate } = await import('./acme.ts')
+    this.#keeper = keepCertificate({ settings: wanted, stateDir, now, log })
   }
 
   close(): void {
     this.#stopWatching()
+    this.#keeper?.stop()
   }
 
-  #watch(entry: ListenSettings): void {
-    this.#stopWatching()
-    const settings = settingsOf(entry)
-    if (settings === undefined) return
-    this.#stopWatching = watchFiles(filesOf(settings), () => void this.#reload())
+  async #filesOf(settings: TlsSettings | undefined): Promise<string[]> {
+    if (settings === undefined) return []
+    const files = filesOf(settings)
+    if (settings.acme !== undefined) {
+      const { acmeFile } = await import('./acme.ts')
+      files.push(acmeFile({ settings: settings.acme, stateDir: this.#options.stateDir }))
+    }
+    return files
   }
 
-  async #reload(): Promise<void> {
+  #answerChallenge(socket: Socket): void {
+    const { stateDir, limits } = this.#options
+    const server = createServer({
+      ALPNProtocols: [acmeProtocol],
+      handshakeTimeout: limits.headTimeout,
+      SNICallback: (name, done) => {
+        void readFileIfAny(alpnChallengeFile(stateDir, name)).then(
+          (pem) =>
+            pem === undefined
+              ? done(new Error('no challenge'))
+              : done(null, createSecureContext({ cert: pem, key: pem })),
+          (error) => done(error),
+        )
+      },
+    })
+    // The handshake is the whole answer; no data may follow it.
+    server.on('secureConnection', (stream: TLSSocket) => stream.end())
+    server.on('tlsClientError', (_error, stream: TLSSocket) => stream.destroy())
+    server.emit('connection', socket)
+  }
+
+  async #reload(entry: ListenSettings): Promise<void> {
     try {
-      this.#server = await this.#build(this.#entry!)
-      this.#options.log.info('certificates replaced', {
-        serialNumbers: this.#identities.map((one) => one.serialNumber),
-      })
+      const server = await this.#build(entry)
+      // The configuration may have changed meanwhile.
+      if (this.#entry !== entry) return
+      this.#server = server
+      const serialNumbers = this.#identities.map((one) => one.serialNumber)
+      this.#options.log.info('certificates replaced', { serialNumbers })
     } catch (error) {
       this.#options.log.error('the new certificates cannot be used; the old ones stay', { reason: messageOf(error) })
     }
@@ -96,8 +158,8 @@ class Front implements TlsFront {
     const { now, log, limits } = this.#options
     const settings = settingsOf(entry)
     const material = settings === undefined ? await this.#development() : await readTlsMaterial(settings)
-    const { identities } = material
-    if (identities.length === 0) {
+    const identities = [...material.identities, ...(await this.#obtained(settings?.acme))]
+    if (identities.length === 0 && settings?.acme === undefined) {
       throw new ConfigError('P1084', `no certificate for port ${entry.port}`, {
         hint: 'give tls.certificate and tls.key, or tls.acme, or tls: development',
       })
@@ -112,8 +174,8 @@ class Front implements TlsFront {
     const book = new ContextBook(identities, shared)
     const server = createServer({
       ...shared,
-      cert: identities[0]!.certificate,
-      key: identities[0]!.key,
+      // Until ACME brings the first one there is no certificate to show, and handshakes fail.
+      ...(identities.length === 0 ? {} : { cert: identities[0]!.certificate, key: identities[0]!.key }),
       SNICallback: (name, done) => done(null, book.find(name)),
       ALPNProtocols: entry.http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
       handshakeTimeout: limits.headTimeout,
@@ -134,6 +196,14 @@ class Front implements TlsFront {
     })
     this.#identities = identities
     return server
+  }
+
+  async #obtained(settings: AcmeSettings | undefined): Promise<Identity[]> {
+    if (settings === undefined) return []
+    const { acmeFile, checkAcmeSettings, readAcmeIdentity } = await import('./acme.ts')
+    checkAcmeSettings(settings)
+    const identity = await readAcmeIdentity(acmeFile({ settings, stateDir: this.#options.stateDir }))
+    return identity === undefined ? [] : [identity]
   }
 
   #take(stream: TLSSocket) {

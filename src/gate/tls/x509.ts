@@ -1,6 +1,6 @@
 // The library resolves its parts through decorators' metadata and wants this first.
 import 'reflect-metadata'
-import { webcrypto } from 'node:crypto'
+import { createHash, webcrypto } from 'node:crypto'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -8,6 +8,7 @@ import {
   Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   type X509Certificate,
@@ -100,6 +101,38 @@ export async function issueServerCertificate(
     ],
   })
   return { certificate: certificate.toString('pem'), key: await privateKeyPem(keys.privateKey) }
+}
+
+/** A request to sign a certificate for these names (PKCS #10), as RFC 8555, 7.4 wants it. */
+export async function certificateRequest(
+  domains: readonly string[],
+  keys: webcrypto.CryptoKeyPair,
+): Promise<Uint8Array> {
+  const request = await Pkcs10CertificateRequestGenerator.create({
+    keys,
+    signingAlgorithm: ecdsaP256,
+    extensions: [new SubjectAlternativeNameExtension(domains.map((value) => ({ type: 'dns', value })))],
+  })
+  return new Uint8Array(request.rawData)
+}
+
+/** What is shown to a server that validates by tls-alpn-01 (RFC 8737, 3): key and certificate, PEM. */
+export async function challengeCertificate(domain: string, keyAuthorization: string): Promise<string> {
+  const keys = await generateKey()
+  const digest = createHash('sha256').update(keyAuthorization).digest()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: 'CN=ACME challenge',
+    notBefore: new Date(Date.now() - 3_600_000),
+    notAfter: new Date(Date.now() + 3_600_000),
+    keys,
+    signingAlgorithm: ecdsaP256,
+    extensions: [
+      new SubjectAlternativeNameExtension([{ type: 'dns', value: domain }]),
+      new Extension('1.3.6.1.5.5.7.1.31', true, der(0x04, digest)),
+    ],
+  })
+  return `${await privateKeyPem(keys.privateKey)}${certificate.toString('pem')}\n`
 }
 
 /** 128 random bits, positive (RFC 5280, 4.1.2.2). */
