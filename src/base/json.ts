@@ -7,6 +7,7 @@ export type JsonReason =
   | 'byte-order-mark'
   | 'syntax'
   | 'depth'
+  | 'size'
   | 'duplicate-key'
   | 'forbidden-key'
   | 'number'
@@ -18,6 +19,7 @@ const sentences: Readonly<Record<JsonReason, string>> = {
   'byte-order-mark': 'expected JSON without a byte order mark',
   syntax: 'expected JSON',
   depth: 'nested too deep',
+  size: 'more lists, objects or keys than can be handled',
   'duplicate-key': 'a key stands twice in one object',
   'forbidden-key': 'the key "__proto__" is not allowed',
   number: 'a number that does not survive as a double',
@@ -40,6 +42,12 @@ export class JsonError extends Error {
 
 /** Levels of arrays and objects, unless the caller says otherwise. */
 export const jsonDepthMax = 64
+
+/**
+ * Lists and objects, or keys, in a text of up to 1.6 MB; a larger one may have one in eight bytes. Real data has one in
+ * twenty or more. Texts of nothing but brackets cost fifty times their size in memory, and time to look through.
+ */
+const membersMax = 200_000
 
 /**
  * Parses JSON that every reader reads alike (I-JSON, RFC 7493): UTF-8 without a byte order mark, no key twice, no
@@ -81,7 +89,9 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
   if (length === 0) throw new JsonError('empty', 0)
   if (length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
     throw new JsonError('byte-order-mark', 0)
+  const most = Math.max(membersMax, length >> 3)
   let depth = 0
+  let containers = 0
   let keys = 0
   let seen = 0
   let suspect: JsonError | undefined
@@ -111,13 +121,14 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
       }
       stringEnd = i++
     } else if (byte === 0x3a) {
-      keys++
+      if (++keys > most) throw new JsonError('size', i)
       i++
       if (escaped || (stringEnd - stringAt === 10 && bytes[stringAt + 1] === 0x5f)) {
         if (isProto(bytes, stringAt, stringEnd + 1)) suspect ??= new JsonError('forbidden-key', stringAt)
       }
     } else if (byte === 0x7b || byte === 0x5b) {
       if (++depth > depthMax) throw new JsonError('depth', i)
+      if (++containers > most) throw new JsonError('size', i)
       i++
     } else if (byte === 0x7d || byte === 0x5d) {
       depth--

@@ -1,6 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
 import { formatOf, numberFormatOf } from './formats.ts'
-import { canonical, isMultipleOf, sameJson } from './json-values.ts'
+import { firstDuplicate, isMultipleOf, sameJson } from './json-values.ts'
 import type { Schema } from './operation.ts'
 import { compilePattern, type Pattern } from './patterns.ts'
 import { branches, discriminated } from './schema-alternatives.ts'
@@ -14,6 +14,8 @@ export interface Dialect {
   readonly refuseUnknown: boolean
   /** Schemas of OpenAPI 2.0 and 3.0: what stands beside `$ref` is ignored (3.0.4, 4.23). */
   readonly refAlone: boolean
+  /** Whether the way by which a schema is reached matters (`$dynamicRef`). */
+  readonly isDynamic: boolean
   /** Whether `format` asserts. */
   readonly formats: boolean
 }
@@ -70,15 +72,10 @@ export class SchemaCompiler {
     return this.#silent
   }
 
-  /** Whether the way by which a schema is reached matters. Before OpenAPI 3.1 it never does. */
-  get usesDynamic(): boolean {
-    return !this.dialect.refAlone && this.references.usesDynamic
-  }
-
   /** The check of a whole message. */
   outermost(located: Located): Check {
     const check = this.entry(located)
-    return this.usesDynamic ? inResource(check, baseOf(located.schema, located.base)) : check
+    return this.dialect.isDynamic ? inResource(check, baseOf(located.schema, located.base)) : check
   }
 
   /** The check of a value of its own: a body, a parameter, a property, an item. */
@@ -141,7 +138,7 @@ export class SchemaCompiler {
     if (known !== undefined) return known
     const own: Located = { schema, base: baseOf(schema, located.base), at: located.at }
     let compiled = this.#compile(own, context)
-    if (own.base !== located.base && this.usesDynamic) compiled = inResource(compiled, own.base)
+    if (own.base !== located.base && this.dialect.isDynamic) compiled = inResource(compiled, own.base)
     variants.set(key, compiled)
     return compiled
   }
@@ -168,14 +165,14 @@ export class SchemaCompiler {
   }
 
   /** A reference, compiled when it is first followed: a document is never compiled whole. */
-  follow(target: Located, from: Located, context: Context): Check {
+  follow(target: Located, context: Context): Check {
     const inner: Context = context.isWhole ? { ...context, isWhole: false } : context
     let check: Check | undefined
     const resolved: Check = (value, run, seen) => {
       check ??= this.part(target, inner)
       return check(value, run, seen)
     }
-    const isDynamic = this.usesDynamic
+    const { isDynamic } = this.dialect
     const through = isDynamic ? inResource(resolved, baseOf(target.schema, target.base)) : resolved
     const mayRemember = !isDynamic
     return (value, run, seen) => run.follow(through, value, seen, mayRemember)
@@ -188,7 +185,7 @@ export class SchemaCompiler {
   #compile(located: Located, context: Context): Check {
     const schema = located.schema as Record<string, unknown>
     if (this.dialect.refAlone && schema.$ref !== undefined)
-      return this.follow(this.target(schema.$ref, located), located, context)
+      return this.follow(this.target(schema.$ref, located), context)
     const inner = all([...this.#typed(schema, located, context), ...this.#applicators(schema, located, context)])
     return this.#unevaluated(schema, located, inner)
   }
@@ -416,7 +413,8 @@ export class SchemaCompiler {
     const { schema } = located
     if (
       isObject(schema) &&
-      (schema.properties !== undefined ||
+      (schema.$ref !== undefined ||
+        schema.properties !== undefined ||
         schema.allOf !== undefined ||
         schema.oneOf !== undefined ||
         schema.anyOf !== undefined)
@@ -435,7 +433,7 @@ export class SchemaCompiler {
   #applicators(schema: Record<string, unknown>, located: Located, context: Context): Check[] {
     const checks: Check[] = []
     const inner: Context = context.isWhole ? { ...context, isWhole: false } : context
-    if (schema.$ref !== undefined) checks.push(this.follow(this.target(schema.$ref, located), located, inner))
+    if (schema.$ref !== undefined) checks.push(this.follow(this.target(schema.$ref, located), inner))
     if (schema.$dynamicRef !== undefined) checks.push(this.#dynamic(schema.$dynamicRef, located, inner))
     if (Array.isArray(schema.allOf)) {
       const part: Context = { ...inner, isPart: true }
@@ -494,7 +492,7 @@ export class SchemaCompiler {
       if (child === undefined) return undefined // Not kept: a caller must not fill the map.
       const isKind =
         child.schema !== located.schema && (mapped !== undefined || this.#extends(child, located.schema, new Set()))
-      const check = isKind ? this.follow(child, located, { ...context, isPart: true }) : undefined
+      const check = isKind ? this.follow(child, { ...context, isPart: true }) : undefined
       kinds.set(value, check)
       return check
     }
@@ -522,7 +520,7 @@ export class SchemaCompiler {
   #dynamic(reference: unknown, located: Located, context: Context): Check {
     const first = this.target(reference, located)
     const name = String(reference).slice(String(reference).indexOf('#') + 1)
-    const initial = this.follow(first, located, context)
+    const initial = this.follow(first, context)
     // Only what is itself a dynamic anchor may be replaced by an outer one (JSON Schema 2020-12, 8.2.3.2).
     if (!isObject(first.schema) || first.schema.$dynamicAnchor !== name) return initial
     const known = new Map<unknown, Check>([[first.schema, initial]])
@@ -532,7 +530,7 @@ export class SchemaCompiler {
         if (outer === undefined) continue
         let check = known.get(outer.schema)
         if (check === undefined) {
-          check = this.follow(outer, located, context)
+          check = this.follow(outer, context)
           known.set(outer.schema, check)
         }
         return check(value, run, seen)
@@ -1003,16 +1001,6 @@ function checkContains(check: Check, min: number, max: number): Check {
 }
 
 const checkUnique: Check = (value, run) => {
-  const array = value as readonly unknown[]
-  if (array.length < 2) return true
-  const known = new Set<unknown>()
-  for (let i = 0; i < array.length; i++) {
-    const item = array[i]
-    // Composite items by their canonical text, so that the work stays proportional to the array's size.
-    const key =
-      typeof item === 'object' && item !== null ? canonical(item) : typeof item === 'string' ? `"${item}` : item
-    if (known.has(key)) return run.say('uniqueItems', 'expected items that differ, got one twice', i)
-    known.add(key)
-  }
-  return true
+  const twice = firstDuplicate(value as readonly unknown[])
+  return twice < 0 || run.say('uniqueItems', 'expected items that differ, got one twice', twice)
 }

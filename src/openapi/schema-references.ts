@@ -133,13 +133,16 @@ export class References {
 
 function mentionsDynamicRef(root: unknown): boolean {
   const visited = new Set<object>()
-  const pending: unknown[] = [root]
+  const pending: unknown[] = typeof root === 'object' && root !== null ? [root] : []
   while (pending.length > 0) {
-    const value = pending.pop()
-    if (typeof value !== 'object' || value === null || visited.has(value)) continue
+    const value = pending.pop() as Record<string, unknown>
+    if (visited.has(value)) continue
     visited.add(value)
-    if (Object.hasOwn(value, '$dynamicRef')) return true
-    for (const child of Object.values(value)) if (typeof child === 'object') pending.push(child)
+    for (const key in value) {
+      if (key === '$dynamicRef') return true
+      const child = value[key]
+      if (typeof child === 'object' && child !== null) pending.push(child)
+    }
   }
   return false
 }

@@ -45,12 +45,15 @@ export class Seen {
 }
 
 /**
- * References followed in one run before results are remembered. Below it remembering costs more than it saves; above
- * it, it keeps documents in which several alternatives lead to the same schema from taking time exponential in depth.
+ * References followed before results are remembered: so many, and so many for each object of the message. Below that
+ * remembering costs more than it saves; above it, alternatives lead to one schema over and over, and remembering keeps
+ * the time from growing exponentially with depth. An explaining run does more at each step.
  */
 const memoFrom = 20_000
+const memoFromExplaining = 500
+const referencesPerObject = 3
 /** References followed in one run at most, about 40 ms. A body of 1 MB has at most some 330,000 objects. */
-const referencesMax = 500_000
+const referencesMax = 1_000_000
 
 /** The message cannot be checked within its bounds. Not valid, then. */
 export class TooMuch extends Error {}
@@ -64,10 +67,15 @@ export class Run {
   readonly patterns: PatternBudget = { left: patternStepsMax }
   /** Resources entered, outermost first; for `$dynamicRef`. */
   readonly scope: string[] = []
+  readonly #root: unknown
   #references = 0
-  #memo: Map<object, Map<Check, { readonly ok: boolean; readonly seen: Seen | undefined }>> | undefined
+  #memoFrom: number
+  #isMeasured = false
+  #memo: Map<Check, Map<object, Result>> | undefined
 
-  constructor(explain: boolean, errorsMax: number) {
+  constructor(root: unknown, explain: boolean, errorsMax: number) {
+    this.#root = root
+    this.#memoFrom = explain ? memoFromExplaining : memoFrom
     this.explain = explain
     this.errorsMax = errorsMax
   }
@@ -124,20 +132,26 @@ export class Run {
 
   /** Follows a reference. */
   follow(check: Check, value: unknown, seen: Seen | undefined, mayRemember: boolean): boolean {
-    if (++this.#references <= memoFrom) return check(value, this, seen)
+    if (++this.#references <= this.#memoFrom) return check(value, this, seen)
+    if (!this.#isMeasured) {
+      this.#isMeasured = true
+      this.#memoFrom = Math.max(this.#memoFrom, countObjects(this.#root) * referencesPerObject)
+      if (this.#references <= this.#memoFrom) return check(value, this, seen)
+    }
     if (this.#references > referencesMax) throw new TooMuch()
     if (!mayRemember || typeof value !== 'object' || value === null) return check(value, this, seen)
     this.#memo ??= new Map()
-    let known = this.#memo.get(value)
+    let known = this.#memo.get(check)
     if (known === undefined) {
       known = new Map()
-      this.#memo.set(value, known)
+      this.#memo.set(check, known)
     }
-    let result = known.get(check)
+    let result = known.get(value)
     if (result === undefined || (seen !== undefined && result.seen === undefined)) {
       const own = seen === undefined ? undefined : new Seen()
-      result = { ok: check(value, this, own), seen: own }
-      known.set(check, result)
+      const ok = check(value, this, own)
+      result = own === undefined ? (ok ? fits : fails) : { ok, seen: own }
+      known.set(value, result)
     }
     if (seen !== undefined) seen.merge(result.seen!)
     return result.ok
@@ -149,6 +163,33 @@ export class Run {
     if (property !== undefined) pointer += `/${typeof property === 'string' ? escapePointer(property) : property}`
     return pointer
   }
+}
+
+interface Result {
+  readonly ok: boolean
+  readonly seen: Seen | undefined
+}
+
+const fits: Result = { ok: true, seen: undefined }
+const fails: Result = { ok: false, seen: undefined }
+
+/** Objects and lists in a value. */
+function countObjects(root: unknown): number {
+  let amount = 0
+  const pending: unknown[] = [root]
+  while (pending.length > 0) {
+    const value = pending.pop()
+    if (typeof value !== 'object' || value === null) continue
+    amount++
+    if (Array.isArray(value)) {
+      for (const item of value) if (typeof item === 'object') pending.push(item)
+    } else
+      for (const key in value) {
+        const member = (value as Record<string, unknown>)[key]
+        if (typeof member === 'object') pending.push(member)
+      }
+  }
+  return amount
 }
 
 /** What kind of thing a value is, without telling the value. */

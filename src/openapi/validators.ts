@@ -27,6 +27,8 @@ export function createValidators(
   const references = new References(resources)
   const refAlone = /^(?:1|2|3\.0)(?:\.|$)/.test(options.openapi)
   const formats = options.formats !== 'ignore'
+  // Asked here, at load, because it looks through the whole document.
+  const isDynamic = !refAlone && references.usesDynamic
   const compilers = new Map<string, SchemaCompiler>()
   const validators = new Map<SchemaCompiler, Map<object, Map<number, Validate>>>()
 
@@ -34,7 +36,13 @@ export function createValidators(
     const dialect = `${direction} ${unknown}`
     let compiler = compilers.get(dialect)
     if (compiler === undefined) {
-      compiler = new SchemaCompiler(references, { direction, refuseUnknown: unknown === 'refuse', refAlone, formats })
+      compiler = new SchemaCompiler(references, {
+        direction,
+        refuseUnknown: unknown === 'refuse',
+        refAlone,
+        isDynamic,
+        formats,
+      })
       compilers.set(dialect, compiler)
       validators.set(compiler, new Map())
     }
@@ -63,8 +71,8 @@ function toValidate(check: Check, errorsMax: number, outline: () => SchemaOutlin
   let known: SchemaOutline | undefined
   const validate = (value: unknown): readonly SchemaError[] => {
     try {
-      if (check(value, new Run(false, 0), undefined)) return noErrors
-      const run = new Run(true, errorsMax)
+      if (check(value, new Run(value, false, 0), undefined)) return noErrors
+      const run = new Run(value, true, errorsMax)
       check(value, run, undefined)
       return run.errors.length > 0 ? run.errors : [refused(value)]
     } catch (error) {
