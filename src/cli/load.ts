@@ -9,7 +9,7 @@ import { createCompiler, mergeOptions } from '../gate/compile.ts'
 import type { Load } from '../gate/gate.ts'
 import type { Guard, Host } from '../gate/guard.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
-import { createUpstream } from '../gate/upstream.ts'
+import { createUpstream, type Upstream } from '../gate/upstream.ts'
 import { guards as everyGuard } from '../guards/index.ts'
 import { unsecuredOperations } from '../guards/security.ts'
 import { loadDocument, policyPlace, unlistedOperations } from '../openapi/index.ts'
@@ -69,12 +69,14 @@ export async function loadDocuments(config: Config): Promise<ServedApi[]> {
   return served
 }
 
+export interface BuildOptions {
+  readonly guards?: readonly Guard[]
+  /** Takes the place of every `upstream` of the configuration: for a gate in front of a handler in this process. */
+  readonly upstream?: Upstream
+}
+
 /** Turns a configuration into all that serves it. Nothing of it is in force until the gate swaps it in. */
-export async function buildLoad(
-  config: Config,
-  foundation: Foundation,
-  given: { readonly guards?: readonly Guard[] } = {},
-): Promise<BuiltLoad> {
+export async function buildLoad(config: Config, foundation: Foundation, given: BuildOptions = {}): Promise<BuiltLoad> {
   const guards = given.guards ?? (everyGuard as unknown as readonly Guard[])
   const served = await loadDocuments(config)
   refuseUnsecured(served)
@@ -86,7 +88,8 @@ export async function buildLoad(
   try {
     const slots = { next: 0 }
     const mounts: Mount[] = []
-    for (const one of served) mounts.push(await mountApi(one, config, foundation, guards, slots, releases))
+    for (const one of served)
+      mounts.push(await mountApi(one, config, foundation, { guards, slots, releases, ...given }))
     const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files)])]
     return { router: createRouter(mounts), close, mounts, served, files }
   } catch (error) {
@@ -139,15 +142,20 @@ function refusePolicies(served: readonly ServedApi[], config: Config, guards: re
   if (wrong.size > 0) throw new ConfigErrors([...wrong.values()])
 }
 
+interface MountContext extends BuildOptions {
+  readonly guards: readonly Guard[]
+  /** Counts the places that guards take on every exchange. */
+  readonly slots: { next: number }
+  readonly releases: (() => void | Promise<void>)[]
+}
+
 async function mountApi(
   { api, version, settings, document, upstream: upstreamSettings }: ServedApi,
   config: Config,
   { store, counters, log, now }: Foundation,
-  guards: readonly Guard[],
-  slots: { next: number },
-  releases: (() => void | Promise<void>)[],
+  { guards, slots, releases, upstream: given }: MountContext,
 ): Promise<Mount> {
-  if (upstreamSettings === undefined) {
+  if (upstreamSettings === undefined && given === undefined) {
     const path = version === undefined ? ['apis', api] : ['apis', api, 'versions', version]
     const place = config.placeOf(path)
     throw new ConfigError('P1203', `${path.join('.')} has no upstream`, {
@@ -173,7 +181,7 @@ async function mountApi(
     },
     document.operations,
   )
-  const upstream = createUpstream(upstreamSettings, { log, now })
+  const upstream = given ?? createUpstream(upstreamSettings!, { log, now })
   releases.push(() => upstream.close())
   const unlisted = unlistedOperations(document)
   const chosen = version === undefined ? undefined : settings.versions?.[version]

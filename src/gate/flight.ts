@@ -163,7 +163,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   #forward(): void {
     if (this.#over) return
     const { exchange } = this
-    const target = this.route.mount.upstream.pick()
+    const target = this.route.mount.upstream.pick(exchange)
     if ('kind' in target) return this.#refuse(target)
     this.#giveBack()
     this.#target = target

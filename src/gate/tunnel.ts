@@ -78,7 +78,7 @@ export function openTunnel(
   else settle(verdict)
 
   function connect(): void {
-    const target = route.mount.upstream.pick()
+    const target = route.mount.upstream.pick(exchange)
     if ('kind' in target) return refuse(target)
     giveBack = () => {
       route.mount.upstream.release(target)

@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { UpstreamSettings } from '../config/settings.ts'
 import { Breaker } from './breaker.ts'
+import type { Exchange } from './exchange.ts'
 import { type Denial, denial } from './verdict.ts'
 
 export const upstreamDenials = {
@@ -33,7 +34,7 @@ export interface UpstreamTarget {
 export interface Upstream {
   readonly settings: UpstreamSettings
   /** The next target, or why there is none. Whoever gets one gives it back with `release`. */
-  readonly pick: () => UpstreamTarget | Denial
+  readonly pick: (exchange: Exchange) => UpstreamTarget | Denial
   /** Tells how a request to a target went, when its head came or it failed. */
   readonly report: (target: UpstreamTarget, went: 'well' | 'badly', headMs: number) => void
   readonly release: (target: UpstreamTarget) => void
