@@ -48,7 +48,8 @@ export class Complaints {
   warn(code: ErrorCode, spot: Spot, message: string, options: ComplaintOptions = {}): void {
     const alike = (this.#alike.get(message) ?? 0) + 1
     this.#alike.set(message, alike)
-    if (alike <= alikeMax && this.warnings.length < warningsMax) this.warnings.push(this.#make(code, spot, message, options))
+    if (alike <= alikeMax && this.warnings.length < warningsMax)
+      this.warnings.push(this.#make(code, spot, message, options))
     else this.#warningsOmitted++
   }
 

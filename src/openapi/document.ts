@@ -189,8 +189,10 @@ function placedValidator(references: References, complaints: Complaints, openapi
       return compile(schema, direction, options)
     } catch (error) {
       if (!(error instanceof ConfigError) || error.place !== undefined) throw error
-      const place = placeOfUri(references, complaints, schema.uri)
-      throw new ConfigError(error.code, error.message, {
+      // The validators name a schema within by its URI, in front of what they say of it.
+      const [, uri, message] = /^(file:\S+): (.*)$/s.exec(error.message) ?? [undefined, schema.uri, error.message]
+      const place = placeOfUri(references, complaints, uri!) ?? placeOfUri(references, complaints, schema.uri)
+      throw new ConfigError(error.code, message!, {
         ...(place === undefined ? {} : { place }),
         ...(error.hint === undefined ? {} : { hint: error.hint }),
         cause: error,
@@ -202,7 +204,7 @@ function placedValidator(references: References, complaints: Complaints, openapi
 function placeOfUri(references: References, complaints: Complaints, uri: string): Place | undefined {
   const [file, fragment = ''] = uri.split('#', 2)
   const source = references.sources.get(file!)
-  return source === undefined ? undefined : complaints.place({ source, pointer: decodeURIComponent(fragment) }, 'key')
+  return source === undefined ? undefined : complaints.place({ source, pointer: decodeURIComponent(fragment) })
 }
 
 /** The two operations that stand for what the document does not list: a path, and a method of a path it lists. */

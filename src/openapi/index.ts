@@ -16,4 +16,5 @@ export type {
   Validate,
   ValidateOptions,
 } from './operation.ts'
+export { schemaProblems } from './schema-problems.ts'
 export { parseSelector, type Selector } from './select.ts'

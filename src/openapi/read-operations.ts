@@ -349,8 +349,8 @@ function refuseDoubtful(reading: Reading, drafts: readonly Draft[]): Draft[] {
 
 /** Which of two operations answers must not decide who gets in or what is checked of them. */
 function claimTwice({ complaints }: Reading, first: Draft, second: Draft): void {
-  const { file, line } = complaints.place(first.spot)
-  const message = `${second.method} ${second.written} cannot be told from ${first.written} (${file}:${line})`
+  const { file, line, column } = complaints.place(first.spot)
+  const message = `${second.method} ${second.written} cannot be told from ${first.written} (${file}:${line}:${column})`
   const isSame =
     sameSecurity(first.fields.security, second.fields.security) &&
     JSON.stringify(mergePolicy(first.layers)) === JSON.stringify(mergePolicy(second.layers))
