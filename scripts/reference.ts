@@ -132,7 +132,9 @@ function rows(schema: Schema, path: string): string[] {
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     const at = path === '' ? name : `${path}.${name}`
     const isRequired = schema.required?.includes(name) === true && property.default === undefined
-    found.push(row(at, property, isRequired), ...below(property, at))
+    found.push(row(at, property, isRequired))
+    // A version's upstream is written as the API's.
+    if (!at.endsWith('versions.<name>.upstream')) found.push(...below(property, at))
   }
   return found
 }

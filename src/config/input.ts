@@ -8,8 +8,11 @@ export interface ConfigInput {
   readonly extends?: string | (readonly string[]) | undefined
   /** Version of this format. */
   readonly version?: 1 | undefined
+  /** Where the gate takes requests. Default: https on 127.0.0.1:8443 with a development certificate. */
   readonly listen?: readonly ({
+    /** TCP port; 0 takes a free one. */
     readonly port: number
+    /** Address to listen on; `::` is every IPv6 and IPv4 address. */
     readonly host?: string | undefined
     /** `off` on loopback or with `behindTlsTerminator`; `development` makes a certificate of its own. */
     readonly tls?: 'off' | 'development' | ({
@@ -26,8 +29,11 @@ export interface ConfigInput {
         /** Default: the certificate's own names. */
         readonly names?: readonly string[] | undefined
       })[] | undefined
+      /** Asks an authority for the certificate, and renews it (RFC 8555). */
       readonly acme?: {
+        /** Where the authority writes to when something is wrong. */
         readonly email?: string | undefined
+        /** Names the certificate is asked for. */
         readonly domains: readonly string[]
         /** ACME server (RFC 8555). */
         readonly directory?: string | undefined
@@ -36,21 +42,25 @@ export interface ConfigInput {
         /** How long before its end a certificate is renewed. */
         readonly renewBefore?: string | undefined
       } | undefined
+      /** The oldest version of TLS that is spoken. */
       readonly min?: '1.2' | '1.3' | undefined
       /** Authorities whose client certificates are accepted (mTLS). */
       readonly clientCa?: string | (readonly string[]) | undefined
       /** Revocation lists of those authorities. */
       readonly clientCrl?: string | (readonly string[]) | undefined
+      /** Whether a client without a certificate may connect; what it may do then is decided for each operation. */
       readonly clientCertificate?: 'request' | 'require' | undefined
     }) | undefined
     /** Another program in front ends TLS, so plain HTTP here is not plain on the network. */
     readonly behindTlsTerminator?: boolean | undefined
     /** Answers every request with 308 to https, and 403 to one that carries a credential. */
     readonly redirect?: 'https' | undefined
+    /** Offers HTTP/2 beside HTTP/1.1 (over TLS). */
     readonly http2?: boolean | undefined
   })[] | undefined
   /** Address ranges whose Forwarded and X-Forwarded-For are believed. */
   readonly trustedProxies?: readonly string[] | undefined
+  /** Bounds on what one connection may do. The defaults hold for the internet. */
   readonly connection?: {
     /** Request line and headers of one request; more is answered 431. */
     readonly headerBytes?: string | undefined
@@ -68,14 +78,17 @@ export interface ConfigInput {
     readonly connections?: number | undefined
     /** Open at once from one address. */
     readonly connectionsPerAddress?: number | undefined
+    /** After so many requests a connection is closed, so that clients spread anew. */
     readonly requestsPerConnection?: number | undefined
     /** HTTP/2 streams at once on one connection. */
     readonly streams?: number | undefined
   } | undefined
+  /** Durable state. */
   readonly store?: {
     /** Where keys, users and certificates are kept: sqlite:FILE, or postgres://… */
     readonly url?: string | undefined
   } | undefined
+  /** Fast state. */
   readonly counters?: {
     /** Where limits count: `memory`, or redis://… for several machines. */
     readonly url?: string | undefined
@@ -84,9 +97,11 @@ export interface ConfigInput {
   readonly workers?: number | undefined
   /** How long a stop waits for requests in flight. */
   readonly drain?: string | undefined
+  /** What is told of the traffic, and where. */
   readonly telemetry?: {
     /** host:port of the Prometheus endpoint /metrics; loopback unless you say otherwise. */
     readonly metrics?: string | undefined
+    /** The activity log: one JSON object a line for each exchange. */
     readonly logs?: {
       /** Which exchanges leave an activity line: `all` (or `info`), `denied` (or `warn`), `none` (or `off`). */
       readonly level?: 'all' | 'denied' | 'none' | 'info' | 'warn' | 'off' | undefined
@@ -94,7 +109,9 @@ export interface ConfigInput {
       readonly sample?: number | undefined
       /** Default: standard output. */
       readonly file?: string | undefined
+      /** Request headers that are logged; no other is. */
       readonly requestHeaders?: readonly string[] | undefined
+      /** Response headers that are logged; no other is. */
       readonly responseHeaders?: readonly string[] | undefined
       /** Query parameters whose values are logged; every other value is masked. */
       readonly query?: readonly string[] | undefined
@@ -158,6 +175,7 @@ export interface ConfigInput {
     readonly overlays?: readonly string[] | undefined
     /** Where the requests go: a URL such as http://localhost:3000, several of them, or the long form. */
     readonly upstream?: string | (readonly string[]) | ({
+      /** The servers that answer for the API. */
       readonly targets?: readonly ({
         /** Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's. */
         readonly url: string
@@ -176,6 +194,7 @@ export interface ConfigInput {
         /** Name expected in the upstream's certificate, where it differs from the host. */
         readonly serverName?: string | undefined
       } | undefined
+      /** How long is waited for what. Answered 504 when it is over. */
       readonly timeouts?: {
         /** Until the connection stands. */
         readonly connect?: string | undefined
@@ -190,12 +209,14 @@ export interface ConfigInput {
       readonly connections?: number | undefined
       /** Requests that may wait for a connection; more are answered 503. */
       readonly queue?: number | undefined
+      /** Whether a request that failed before its answer began is tried again, at another target where there is one. */
       readonly retries?: {
         /** Further tries of idempotent requests (RFC 9110, 9.2.2) without a body on the wire. */
         readonly count?: number | undefined
         /** Retries as a share of all requests, so that a failing upstream is not buried. */
         readonly budget?: number | undefined
       } | undefined
+      /** How targets that are down are found and left alone. */
       readonly health?: {
         /** Asked of every target. Without it only real traffic tells. */
         readonly path?: string | undefined
@@ -203,9 +224,12 @@ export interface ConfigInput {
         readonly interval?: string | undefined
         /** Of one probe. */
         readonly timeout?: string | undefined
+        /** Good probes in a row that bring a target back. */
         readonly healthyAfter?: number | undefined
+        /** Bad probes in a row that take a target out. */
         readonly unhealthyAfter?: number | undefined
       } | undefined
+      /** Stops asking a target that mostly fails: 503 with Retry-After at once, in place of waiting. */
       readonly breaker?: {
         /** Share of failed requests in the window that opens the breaker. */
         readonly failures?: number | undefined
@@ -219,11 +243,13 @@ export interface ConfigInput {
         readonly slow?: string | undefined
       } | undefined
     }) | undefined
+    /** Several versions of the API at once, by name; each with what a request chooses it by. */
     readonly versions?: { readonly [name: string]: {
       /** Its own document; default: the API's. */
       readonly openapi?: string | undefined
       /** Where the requests go: a URL such as http://localhost:3000, several of them, or the long form. */
       readonly upstream?: string | (readonly string[]) | ({
+        /** The servers that answer for the API. */
         readonly targets?: readonly ({
           /** Origin of one target, such as https://10.0.0.7:8443; a path is put before every request's. */
           readonly url: string
@@ -242,6 +268,7 @@ export interface ConfigInput {
           /** Name expected in the upstream's certificate, where it differs from the host. */
           readonly serverName?: string | undefined
         } | undefined
+        /** How long is waited for what. Answered 504 when it is over. */
         readonly timeouts?: {
           /** Until the connection stands. */
           readonly connect?: string | undefined
@@ -256,12 +283,14 @@ export interface ConfigInput {
         readonly connections?: number | undefined
         /** Requests that may wait for a connection; more are answered 503. */
         readonly queue?: number | undefined
+        /** Whether a request that failed before its answer began is tried again, at another target where there is one. */
         readonly retries?: {
           /** Further tries of idempotent requests (RFC 9110, 9.2.2) without a body on the wire. */
           readonly count?: number | undefined
           /** Retries as a share of all requests, so that a failing upstream is not buried. */
           readonly budget?: number | undefined
         } | undefined
+        /** How targets that are down are found and left alone. */
         readonly health?: {
           /** Asked of every target. Without it only real traffic tells. */
           readonly path?: string | undefined
@@ -269,9 +298,12 @@ export interface ConfigInput {
           readonly interval?: string | undefined
           /** Of one probe. */
           readonly timeout?: string | undefined
+          /** Good probes in a row that bring a target back. */
           readonly healthyAfter?: number | undefined
+          /** Bad probes in a row that take a target out. */
           readonly unhealthyAfter?: number | undefined
         } | undefined
+        /** Stops asking a target that mostly fails: 503 with Retry-After at once, in place of waiting. */
         readonly breaker?: {
           /** Share of failed requests in the window that opens the breaker. */
           readonly failures?: number | undefined
@@ -297,9 +329,13 @@ export interface ConfigInput {
       } | undefined
       /** Path prefix, such as /v2. */
       readonly path?: string | undefined
+      /** Host name, such as v2.api.example.com. */
       readonly host?: string | undefined
+      /** A request header, such as `{ name: Api-Version, value: "2" }`. */
       readonly header?: {
+        /** Name of a request header. */
         readonly name?: string | undefined
+        /** Its value, to the letter. */
         readonly value?: string | undefined
       } | undefined
       /** A media type in Accept or Content-Type, such as application/vnd.shop.v2+json. */

@@ -123,7 +123,7 @@ const refusals: readonly (readonly [title: string, yaml: string, shown: string])
     `portcullis.yaml:6:1  connection: expected a map, found a list         P1008
     5 |     upstream: http://localhost:3000
     6 | connection: [1]
-      | ^^^^^^^^^^ docs: portcullis explain P1008`,
+      | ^^^^^^^^^^ Bounds on what one connection may do. The defaults hold for the internet.   docs: portcullis explain P1008`,
   ],
   [
     'a number past its limit',

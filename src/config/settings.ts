@@ -51,7 +51,7 @@ export const upstreamShape = z
   .describe('Where the requests go: a URL such as http://localhost:3000, several of them, or the long form.')
 
 const upstreamObject = object({
-  targets: z.array(target).min(1).max(256),
+  targets: z.array(target).min(1).max(256).describe('The servers that answer for the API.'),
   protocol: z.enum(['http/1.1', 'h2']).default('http/1.1').describe('What is spoken to the upstream.'),
   tls: upstreamTls.optional(),
   timeouts: object({
@@ -61,7 +61,9 @@ const upstreamObject = object({
     total: duration('From request to the end of the answer; server-sent events and upgrades excepted.').default(
       300_000,
     ),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe('How long is waited for what. Answered 504 when it is over.'),
   connections: z.number().int().min(1).max(10_000).default(256).describe('At most, for each target and process.'),
   queue: z
     .number()
@@ -84,14 +86,26 @@ const upstreamObject = object({
       .max(1)
       .default(0.2)
       .describe('Retries as a share of all requests, so that a failing upstream is not buried.'),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe(
+      'Whether a request that failed before its answer began is tried again, at another target where there is one.',
+    ),
   health: object({
     path: z.string().startsWith('/').optional().describe('Asked of every target. Without it only real traffic tells.'),
     interval: duration('Between two probes.').default(10_000),
     timeout: duration('Of one probe.').default(2_000),
-    healthyAfter: z.number().int().min(1).max(100).default(2),
-    unhealthyAfter: z.number().int().min(1).max(100).default(3),
-  }).prefault({}),
+    healthyAfter: z
+      .number()
+      .int()
+      .min(1)
+      .max(100)
+      .default(2)
+      .describe('Good probes in a row that bring a target back.'),
+    unhealthyAfter: z.number().int().min(1).max(100).default(3).describe('Bad probes in a row that take a target out.'),
+  })
+    .prefault({})
+    .describe('How targets that are down are found and left alone.'),
   breaker: object({
     failures: z
       .number()
@@ -109,7 +123,9 @@ const upstreamObject = object({
     window: duration('Over which failures are counted.').default(10_000),
     open: duration('How long it stays open before one request may try.').default(5_000),
     slow: duration('An answer whose head takes longer counts as failed.').default(10_000),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe('Stops asking a target that mostly fails: 503 with Retry-After at once, in place of waiting.'),
 })
 
 export type UpstreamSettings = z.output<typeof upstreamObject>
@@ -129,13 +145,15 @@ const tlsShape = object({
     .optional()
     .describe('Several certificates, chosen by the name the client asks for (SNI).'),
   acme: object({
-    email: z.email().optional(),
-    domains: z.array(z.string()).min(1).max(100),
+    email: z.email().optional().describe('Where the authority writes to when something is wrong.'),
+    domains: z.array(z.string()).min(1).max(100).describe('Names the certificate is asked for.'),
     directory: z.url().default('https://acme-v02.api.letsencrypt.org/directory').describe('ACME server (RFC 8555).'),
     ca: pem('Authority of the ACME server itself, for private ones.').optional(),
     renewBefore: duration('How long before its end a certificate is renewed.').default(30 * 86_400_000),
-  }).optional(),
-  min: z.enum(['1.2', '1.3']).default('1.2'),
+  })
+    .optional()
+    .describe('Asks an authority for the certificate, and renews it (RFC 8555).'),
+  min: z.enum(['1.2', '1.3']).default('1.2').describe('The oldest version of TLS that is spoken.'),
   clientCa: z
     .union([pem('PEM file.'), z.array(pem('PEM file.')).min(1).max(100)])
     .optional()
@@ -144,12 +162,15 @@ const tlsShape = object({
     .union([pem('PEM file.'), z.array(pem('PEM file.')).min(1).max(100)])
     .optional()
     .describe('Revocation lists of those authorities.'),
-  clientCertificate: z.enum(['request', 'require']).default('request'),
+  clientCertificate: z
+    .enum(['request', 'require'])
+    .default('request')
+    .describe('Whether a client without a certificate may connect; what it may do then is decided for each operation.'),
 })
 
 export const listenShape = object({
-  port: z.number().int().min(0).max(65_535),
-  host: z.string().default('0.0.0.0'),
+  port: z.number().int().min(0).max(65_535).describe('TCP port; 0 takes a free one.'),
+  host: z.string().default('0.0.0.0').describe('Address to listen on; `::` is every IPv6 and IPv4 address.'),
   tls: z
     .union([z.literal('off'), z.literal('development'), tlsShape])
     .optional()
@@ -162,7 +183,7 @@ export const listenShape = object({
     .literal('https')
     .optional()
     .describe('Answers every request with 308 to https, and 403 to one that carries a credential.'),
-  http2: z.boolean().default(true),
+  http2: z.boolean().default(true).describe('Offers HTTP/2 beside HTTP/1.1 (over TLS).'),
 })
 
 export type ListenSettings = z.output<typeof listenShape>
@@ -186,7 +207,12 @@ const connectionLimits = object({
   ).default(500),
   connections: z.number().int().min(1).default(20_000).describe('Open at once; the next one is closed.'),
   connectionsPerAddress: z.number().int().min(1).default(2_000).describe('Open at once from one address.'),
-  requestsPerConnection: z.number().int().min(1).default(100_000),
+  requestsPerConnection: z
+    .number()
+    .int()
+    .min(1)
+    .default(100_000)
+    .describe('After so many requests a connection is closed, so that clients spread anew.'),
   streams: z.number().int().min(1).max(10_000).default(100).describe('HTTP/2 streams at once on one connection.'),
 })
 
@@ -198,8 +224,13 @@ const versionShape = object({
   upstream: upstreamShape.optional(),
   tls: upstreamTls.optional(),
   path: z.string().startsWith('/').optional().describe('Path prefix, such as /v2.'),
-  host: z.string().optional(),
-  header: object({ name: z.string(), value: z.string() }).optional(),
+  host: z.string().optional().describe('Host name, such as v2.api.example.com.'),
+  header: object({
+    name: z.string().describe('Name of a request header.'),
+    value: z.string().describe('Its value, to the letter.'),
+  })
+    .optional()
+    .describe('A request header, such as `{ name: Api-Version, value: "2" }`.'),
   mediaType: z
     .string()
     .optional()
@@ -227,7 +258,10 @@ export const apiShape = object({
     .default([])
     .describe('OpenAPI Overlay 1.1 files, applied in order.'),
   upstream: upstreamShape.optional(),
-  versions: z.record(z.string(), versionShape).optional(),
+  versions: z
+    .record(z.string(), versionShape)
+    .optional()
+    .describe('Several versions of the API at once, by name; each with what a request chooses it by.'),
   host: z.array(z.string()).optional().describe('Names this API answers to; default: every name.'),
   basePath: z
     .string()
@@ -266,18 +300,26 @@ export const telemetryShape = object({
     file: outputFile('Default: standard output.').optional(),
     requestHeaders: z
       .array(z.string())
-      .default(['user-agent', 'content-type', 'content-length', 'accept', 'origin', 'referer']),
-    responseHeaders: z.array(z.string()).default(['content-type', 'content-length', 'location', 'retry-after']),
+      .default(['user-agent', 'content-type', 'content-length', 'accept', 'origin', 'referer'])
+      .describe('Request headers that are logged; no other is.'),
+    responseHeaders: z
+      .array(z.string())
+      .default(['content-type', 'content-length', 'location', 'retry-after'])
+      .describe('Response headers that are logged; no other is.'),
     query: z
       .array(z.string())
       .default([])
       .describe('Query parameters whose values are logged; every other value is masked.'),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe('The activity log: one JSON object a line for each exchange.'),
   messages: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
     .describe('Level of the messages on standard error.'),
-}).prefault({})
+})
+  .prefault({})
+  .describe('What is told of the traffic, and where.')
 
 export const rootShape = {
   $schema: z.string().optional().describe('The JSON Schema that editors check this file with.'),
@@ -291,20 +333,27 @@ export const rootShape = {
   listen: z
     .array(listenShape)
     .max(64)
-    .default([{ port: 8443, host: '127.0.0.1', tls: 'development', behindTlsTerminator: false, http2: true }]),
+    .default([{ port: 8443, host: '127.0.0.1', tls: 'development', behindTlsTerminator: false, http2: true }])
+    .describe('Where the gate takes requests. Default: https on 127.0.0.1:8443 with a development certificate.'),
   trustedProxies: z
     .array(z.string())
     .default([])
     .describe('Address ranges whose Forwarded and X-Forwarded-For are believed.'),
-  connection: connectionLimits.prefault({}),
+  connection: connectionLimits
+    .prefault({})
+    .describe('Bounds on what one connection may do. The defaults hold for the internet.'),
   store: object({
     url: outputFile('Where keys, users and certificates are kept: sqlite:FILE, or postgres://…', 'sqlite:').default(
       'sqlite:.portcullis/state.db',
     ),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe('Durable state.'),
   counters: object({
     url: z.string().default('memory').describe('Where limits count: `memory`, or redis://… for several machines.'),
-  }).prefault({}),
+  })
+    .prefault({})
+    .describe('Fast state.'),
   workers: z.number().int().min(1).max(256).default(1).describe('Processes that share the listeners.'),
   drain: duration('How long a stop waits for requests in flight.').default(30_000),
   telemetry: telemetryShape,

@@ -311,7 +311,7 @@ describe('doctor', () => {
 })
 
 describe('dev', () => {
-  test('prints a key and a curl line that passes, with HTTPS, and ends on a signal', async () => {
+  test('S1: prints a key and a curl line that passes, with HTTPS and right headers, and ends on a signal', async () => {
     const upstream = await startUpstream((_request, reply) => reply.end('[]'))
     const cwd = await folder()
     await mkdir(cwd, { recursive: true })
@@ -336,6 +336,18 @@ describe('dev', () => {
         )
       })
       expect(answered).toBe('[] 200')
+
+      const url = /https:\/\/localhost:\d+/.exec(curl)![0]
+      const headers = await run(['check', 'headers', `${url}/orders`], cwd)
+      expect(headers.stdout).toContain('(GET')
+      expect(headers.stdout).not.toContain('FAIL')
+      expect(headers.code).toBe(0)
+      const plain = await run(['check', 'headers', upstream.url, '--json'], cwd)
+      expect(plain.code).toBe(1)
+      expect(JSON.parse(plain.stdout)).toMatchObject({ ok: false, status: 200 })
+
+      const body = await run(['key', 'list', '--json'], cwd)
+      expect(JSON.parse(body.stdout)).toMatchObject([{ name: 'dev' }])
       const without = curl.replace(/-H '[^']*' /, '')
       const refused = await new Promise<string>((resolve) => {
         execFile('sh', ['-c', `${without} -sS -o /dev/null -w '%{http_code}'`], { cwd }, (_error, stdout) =>
@@ -393,6 +405,14 @@ describe('start', () => {
       calling = false
       await caller
       expect([...statuses]).toEqual([200])
+
+      const refusal = await fetch(`${gate.url}/orders`)
+      const { instance } = (await refusal.json()) as { instance: string }
+      const explained = await gate.command('explain', instance)
+      expect(explained.stdout).toContain('GET /orders')
+      expect(explained.stdout).toContain('refused by  security.credential-missing')
+      expect(explained.code).toBe(0)
+      expect((await gate.command('explain', 'req_00000000000000000000000000', '--json')).code).toBe(1)
     } finally {
       expect(await gate.stop()).toBe(0)
       await gate.remove()
