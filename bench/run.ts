@@ -180,7 +180,7 @@ try {
 } finally {
   for (const { stop } of started) stop()
   issuer.stop()
-  rmSync(dir, { recursive: true, force: true })
+  rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
 }
 
 function report(lines: readonly Line[], single: ReadonlyMap<string, readonly number[]>): string {

@@ -11,7 +11,7 @@ import type { Guard, Host } from '../gate/guard.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
 import { createUpstream, type Upstream } from '../gate/upstream.ts'
 import { guards as everyGuard } from '../guards/index.ts'
-import { unsecuredOperations } from '../guards/security.ts'
+import { openUnsecured, unsecuredOperations } from '../guards/security.ts'
 import { loadDocument, policyPlace, unlistedOperations } from '../openapi/index.ts'
 import type { ApiDocument } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
@@ -172,14 +172,16 @@ async function mountApi(
     slot: () => ({ index: slots.next++ }),
     onClose: (release) => releases.push(release),
   }
+  // What the document says is open to everyone, and what the operator says of the rest.
+  const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
   const compile = await createCompiler(
     {
       guards,
       optionsOf: (guard) => config.raw(['apis', api, guard]),
-      rootOf: (guard) => guard.root?.parse(rootKeys(config, guard)),
+      rootOf: (guard) => config.rootOf(guard.name),
       hostOf: () => host,
     },
-    document.operations,
+    operations,
   )
   const upstream = given ?? createUpstream(upstreamSettings!, { log, now })
   releases.push(() => upstream.close())
@@ -196,7 +198,7 @@ async function mountApi(
     mediaType: chosen?.mediaType?.toLowerCase(),
     fallback: chosen?.default ?? false,
     upstream,
-    operations: document.operations.map((operation) => ({
+    operations: operations.map((operation) => ({
       method: operation.method,
       path: operation.path.slice(document.basePath.length),
       program: compile(operation),
@@ -204,17 +206,6 @@ async function mountApi(
     unlistedPath: compile(unlisted.path),
     unlistedMethod: (allow, path) => compile(unlisted.method(allow, path)),
   }
-}
-
-/** The part of the configuration's top that a guard asks for, unread. */
-function rootKeys(config: Config, guard: Guard): unknown {
-  const shape = (guard.root as { shape?: Record<string, unknown> } | undefined)?.shape ?? {}
-  return Object.fromEntries(
-    Object.keys(shape).flatMap((key) => {
-      const value = config.raw([key])
-      return value === undefined ? [] : [[key, value]]
-    }),
-  )
 }
 
 /** Where a gate keeps what it makes itself: beside its configuration. */

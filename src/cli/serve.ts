@@ -60,7 +60,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   })
   const gate = createGate(load, { sink: watch.sink, now })
   const listeners = new Map<string, Listener>()
-  for (const entry of config.settings.listen) listeners.set(keyOf(entry), await open(entry, config, gate))
+  for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
 
   function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
     return openListener(entry, {
@@ -80,8 +80,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     const built = await buildLoad(next, foundation)
     const added = new Map<string, Listener>()
     try {
-      for (const entry of next.settings.listen) {
-        const key = keyOf(entry)
+      for (const [key, entry] of entriesOf(next)) {
         const old = listeners.get(key)
         if (old === undefined) added.set(key, await open(entry, next, gate))
         else await old.update(entry)
@@ -95,7 +94,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     load = built
     config = next
     await watch.configure(next.settings.telemetry)
-    const wanted = new Set(next.settings.listen.map(keyOf))
+    const wanted = entriesOf(next)
     for (const [key, listener] of listeners) {
       if (wanted.has(key)) continue
       listeners.delete(key)
@@ -141,6 +140,13 @@ function countersFor(config: Config, log: Logger): Counters | Promise<Counters> 
   return cluster.isWorker && url === 'memory' ? clusterCounters(process) : openCounters(url, { log })
 }
 
-function keyOf({ host, port }: ListenSettings): string {
-  return `${host}:${port}`
+/** The listeners by what tells them apart over a reload. Several may ask for a free port at one host. */
+function entriesOf({ settings }: Config): ReadonlyMap<string, ListenSettings> {
+  const entries = new Map<string, ListenSettings>()
+  for (const entry of settings.listen) {
+    let key = `${entry.host}:${entry.port}`
+    while (entries.has(key)) key += '+'
+    entries.set(key, entry)
+  }
+  return entries
 }
