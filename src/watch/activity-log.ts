@@ -39,6 +39,8 @@ export interface ActivityLogOptions {
   readonly log: Logger
   readonly now?: Clock
   readonly random?: () => number
+  /** Whether other processes write to the same standard output, as workers do. */
+  readonly shared?: boolean
   /** Where to write, in place of `file` or standard output. */
   readonly outlet?: (file: string | undefined) => Outlet
 }
@@ -47,7 +49,9 @@ export interface ActivityLogOptions {
 export function createActivityLog(first: ActivityLogSettings, options: ActivityLogOptions): ActivityLog {
   const { log, now = Date.now, random = Math.random } = options
   const makeOutlet =
-    options.outlet ?? ((file: string | undefined) => (file === undefined ? standardOutlet() : fileOutlet(file, now)))
+    options.outlet ??
+    ((file: string | undefined) =>
+      file === undefined ? standardOutlet({ shared: options.shared === true }) : fileOutlet(file, now))
   const openWriter = (file: string | undefined) => {
     try {
       return createLineWriter(makeOutlet(file), { log, now, droppedLine })

@@ -84,7 +84,7 @@ export interface Watch {
 export async function createWatch(first: WatchSettings, options: WatchOptions): Promise<Watch> {
   const { log, stateDir, version = '0.0.0', now = Date.now } = options
   let settings = first
-  const activity = createActivityLog(first.logs, options)
+  const activity = createActivityLog(first.logs, { ...options, shared: options.primary !== undefined })
   const metrics = createMetrics({ version, now })
   const recurring = createRecurring({ log, now })
   const recent = createRecent()

@@ -62,15 +62,34 @@ describe('O1: lines go out in batches', () => {
   test('earlier when a batch is full, and a line longer than a batch goes whole', () => {
     const held = heldOutlet()
     const writer = createLineWriter(held.outlet, { ...options, batchBytes: 100, batchMs: 200 })
-    writer.write('x'.repeat(30))
-    writer.write('y'.repeat(30))
+    writer.write('x'.repeat(49))
+    writer.write('y'.repeat(49))
+    expect(held.pending).toHaveLength(0)
+    writer.write('w')
     expect(held.pending).toHaveLength(1)
     writer.write('z'.repeat(500))
     held.finish()
     held.finish()
     vi.advanceTimersByTime(200)
     while (held.pending.length > 0) held.finish()
-    expect(held.text()).toBe(`${'x'.repeat(30)}\n${'y'.repeat(30)}\n${'z'.repeat(500)}\n`)
+    expect(held.text()).toBe(`${'x'.repeat(49)}\n${'y'.repeat(49)}\nw\n${'z'.repeat(500)}\n`)
+  })
+
+  test('in writes that stay whole where several processes share the output', () => {
+    const held = heldOutlet()
+    const writer = createLineWriter({ ...held.outlet, batchBytesMax: 4_096 }, options)
+    for (let i = 0; i < 40; i++) writer.write(`${i}`.padEnd(900, '.'))
+    vi.advanceTimersByTime(10)
+    let lines = 0
+    while (held.pending.length > 0) {
+      const { bytes } = held.pending[0]!
+      expect(bytes.length).toBeLessThanOrEqual(4_096)
+      expect(bytes.at(-1)).toBe(10)
+      lines += bytes.toString().split('\n').length - 1
+      held.finish()
+      vi.advanceTimersByTime(10)
+    }
+    expect(lines).toBe(40)
   })
 
   test('also those that came while a write was under way', () => {

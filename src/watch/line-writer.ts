@@ -25,7 +25,15 @@ export interface Outlet {
   /** Opens the file anew before the next write: after rotation. */
   readonly reopen: () => void
   readonly close: () => void
+  /** What may be written together at most, where the outlet knows a limit. */
+  readonly batchBytesMax?: number
 }
+
+/**
+ * Writes of up to PIPE_BUF bytes are not mixed with those of other processes (pipe(7)); sockets and terminals keep
+ * to it as well. Longer ones may be torn apart in the middle of a line.
+ */
+const atomicWriteBytes = 4_096
 
 /** How often a file is compared with its name, so that rotation is noticed without a signal. */
 const rotationCheckMs = 1_000
@@ -83,8 +91,11 @@ export function fileOutlet(path: string, now: Clock = Date.now): Outlet {
   }
 }
 
-/** Standard output, whatever it is. A reader that stalls or goes away never stalls this process. */
-export function standardOutlet(): Outlet {
+/**
+ * Standard output, whatever it is. A reader that stalls or goes away never stalls this process. With `shared` other
+ * processes write to it too.
+ */
+export function standardOutlet(options: { readonly shared?: boolean } = {}): Outlet {
   // Node writes to a regular file on its main thread, but to pipes and sockets without waiting.
   if (isRegularFile(1)) {
     return {
@@ -95,7 +106,8 @@ export function standardOutlet(): Outlet {
       close() {},
     }
   }
-  return streamOutlet(process.stdout, (bytes) => writeNow(1, bytes))
+  const outlet = streamOutlet(process.stdout, (bytes) => writeNow(1, bytes))
+  return options.shared === true ? { ...outlet, batchBytesMax: atomicWriteBytes } : outlet
 }
 
 /** Any stream as an outlet; `last` writes what is left when the process ends. */
@@ -178,7 +190,8 @@ export interface LineWriterOptions {
 
 /** Batches lines into an outlet: 64 KB or 200 ms together, a bounded queue behind, errors survived. */
 export function createLineWriter(outlet: Outlet, options: LineWriterOptions): LineWriter {
-  const { log, now = Date.now, batchBytes = 65_536, batchMs = 200, retryMs = 1_000, droppedLine } = options
+  const { log, now = Date.now, batchMs = 200, retryMs = 1_000, droppedLine } = options
+  const batchBytes = Math.min(options.batchBytes ?? 65_536, outlet.batchBytesMax ?? 65_536)
   const queueBytesMax = options.queueBytesMax ?? 8 * 1024 * 1024
   const queue: Buffer[] = []
   const spare: Buffer[] = []
@@ -255,18 +268,19 @@ export function createLineWriter(outlet: Outlet, options: LineWriterOptions): Li
     timer.unref()
   }
   const append = (line: string) => {
-    // A UTF-16 unit takes at most three bytes in UTF-8.
-    const bytesMost = line.length * 3 + 1
-    if (bytesMost > batchBytes - batchEnd) {
-      sealBatch()
-      if (bytesMost > batchBytes) {
-        const bytes = Buffer.from(`${line}\n`)
-        queue.push(bytes)
-        queuedBytes += bytes.length
+    // A UTF-16 unit takes at most three bytes in UTF-8; counted only where that guess does not fit.
+    if (line.length * 3 >= batchBytes - batchEnd) {
+      const bytes = Buffer.byteLength(line) + 1
+      if (bytes > batchBytes - batchEnd) {
+        sealBatch()
+        if (bytes > batchBytes) {
+          queue.push(Buffer.from(`${line}\n`))
+          queuedBytes += bytes
+          pump()
+          return
+        }
         pump()
-        return
       }
-      pump()
     }
     const written = batch.write(line, batchEnd)
     batch[batchEnd + written] = 10
