@@ -27,7 +27,7 @@ export function base62(value: Uint8Array | number, length: number): string {
 
 /**
  * Compares two hashes as texts; how long it takes tells nothing about where they differ. A loop, because
- * `timingSafeEqual` needs both as bytes, which costs ten times as much as comparing them (bench/credentials.ts).
+ * `timingSafeEqual` needs both as bytes, which costs ten times as much as comparing them (bench/state.ts).
  */
 export function constantTimeEqual(a: string, b: string): boolean {
   if (a.length !== b.length) return false

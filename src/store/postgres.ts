@@ -97,6 +97,7 @@ export async function openPostgresStore({ url, log, now, connectionsMax = 10 }: 
     max: connectionsMax,
     idleTimeoutMillis: 60_000,
     // The server acknowledges a commit once it is on the disk, whatever the database's own default says.
+    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, its types do not say so
     onConnect: async (client) => {
       await client.query('SET synchronous_commit = on')
     },
