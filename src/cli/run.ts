@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { relative } from 'node:path'
-import { ConfigError, ConfigErrors, messageOf } from '../base/errors.ts'
+import { ConfigError, ConfigErrors } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { framed } from '../config/frame.ts'
 import type { Config } from '../config/load.ts'
@@ -39,6 +39,7 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
       log.info('The new configuration is in force.', { because: why })
       tellFixed(first, next, log)
     } catch (error) {
+      running.reloadRefused()
       tellRefused(error, config, log)
     }
   }
@@ -105,14 +106,14 @@ function tellWarnings(config: Config, log: Logger): void {
 }
 
 /** Operators watch for this line: the gate runs on, with what it had. */
-function tellRefused(error: unknown, config: Config, log: Logger): void {
+function tellRefused(error: unknown, log: Logger): void {
   const known = error instanceof ConfigError || error instanceof ConfigErrors
-  const text = config.redact(known ? framed(error) : messageOf(error))
+  const text = framed(error)
   if (process.stderr.isTTY) {
     log.error(`The new configuration is refused; the old one stays in force.\n${text}`)
     return
   }
-  const errors = known ? (JSON.parse(config.redact(JSON.stringify(problemsOf(error)))) as object[]) : undefined
+  const errors = known ? problemsOf(error) : undefined
   log.error(
     'The new configuration is refused; the old one stays in force.',
     errors === undefined ? { error: text } : { errors },

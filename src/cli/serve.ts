@@ -12,6 +12,7 @@ import { clusterCounters } from '../store/counters-cluster.ts'
 import { openCounters, openStore } from '../store/open.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
+import { packageVersion } from './version.ts'
 
 /** Where a gate can be reached. */
 export interface ServingAddress {
@@ -32,6 +33,8 @@ export interface Running {
   readonly reload: (config: Config) => Promise<void>
   /** Opens the activity log anew, after somebody moved its file away. */
   readonly reopenLog: () => void
+  /** Shows in the metrics that a new configuration was not taken. */
+  readonly reloadRefused: () => void
   /** Answers what was accepted, then ends. */
   readonly stop: () => Promise<void>
 }
@@ -52,13 +55,17 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   const counters = await countersFor(config, log)
   const foundation: Foundation = { store, counters, log, now }
   let load = await buildLoad(config, foundation)
+  let notReady: string | undefined = 'starting'
   const watch = await createWatch(config.settings.telemetry, {
     log,
     stateDir,
+    version: packageVersion(),
     now,
+    notReady: () => notReady,
     ...(cluster.isWorker ? { primary: process } : {}),
   })
   const gate = createGate(load, { sink: watch.sink, now })
+  watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
   for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
 
@@ -74,6 +81,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     })
   }
 
+  notReady = undefined
   let reloading: Promise<void> = Promise.resolve()
 
   async function reload(next: Config): Promise<void> {
@@ -121,7 +129,9 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
       return reloading
     },
     reopenLog: () => watch.reopen(),
+    reloadRefused: () => watch.metrics.reloaded(false),
     stop() {
+      notReady = 'stopping'
       stopping ??= (async () => {
         await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
         await gate.close()

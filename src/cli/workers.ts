@@ -8,6 +8,7 @@ import { openCounters, openStore } from '../store/open.ts'
 import { createWatch } from '../watch/index.ts'
 import { buildLoad, type Foundation, stateDirOf } from './load.ts'
 import { type Running, type ServeOptions, serve } from './serve.ts'
+import { packageVersion } from './version.ts'
 
 /*
  * `workers: N`: a primary process that serves nothing itself. It holds what the workers share (the counters in memory,
@@ -37,7 +38,15 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
   let load = await buildLoad(first, foundation)
   let config = first
   const live = () => Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined)
-  const watch = await createWatch(first.settings.telemetry, { log, stateDir, now, workers: live })
+  let notReady: string | undefined = 'starting'
+  const watch = await createWatch(first.settings.telemetry, {
+    log,
+    stateDir,
+    version: packageVersion(),
+    now,
+    workers: live,
+    notReady: () => notReady,
+  })
   let addresses: Running['addresses'] = []
   let stopping = false
 
@@ -57,6 +66,7 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
   }
   // One after the other: the first makes the development certificate that the others find.
   for (let i = 0; i < config.settings.workers; i++) await startWorker()
+  notReady = undefined
 
   let stopped: Promise<void> | undefined
   return {
@@ -81,8 +91,10 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
       if (refused?.portcullis === 'reloaded') throw new Error(`a worker refused it: ${refused.refused}`)
     },
     reopenLog: () => watch.reopen(),
+    reloadRefused: () => watch.metrics.reloaded(false),
     stop() {
       stopping = true
+      notReady = 'stopping'
       stopped ??= (async () => {
         const ends = live().map(async (worker) => {
           const exit = once(worker, 'exit')
