@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError, messageOf, type Place } from '../base/errors.ts'
@@ -13,7 +13,7 @@ import { type Reading, under } from './reading.ts'
 import { type Dialect, dialectOf, References } from './references.ts'
 import { Schemas } from './schemas.ts'
 import { serverPath } from './servers.ts'
-import { parseSource, type Source } from './source.ts'
+import { parseSource, type Source, textCharactersMax } from './source.ts'
 import { createValidators } from './validators.ts'
 
 export interface LoadOptions {
@@ -90,6 +90,10 @@ async function readSource(file: string, read: (file: string) => Promise<string>,
 }
 
 async function readText(file: string): Promise<string> {
+  // A device or a pipe would never end, and a reference may name one.
+  const info = await stat(file)
+  if (!info.isFile()) throw new Error('it is not a file')
+  if (info.size > 2 * textCharactersMax) throw new Error(`it has ${info.size} bytes, too many for a document`)
   return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
 }
 

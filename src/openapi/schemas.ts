@@ -1,6 +1,6 @@
 import { at, type Complaints, type Spot } from './complaints.ts'
 import type { Schema, SchemaRef } from './operation.ts'
-import { child, isObject, type JsonObject, pointerToFragment } from './pointer.ts'
+import { child, isObject, type JsonObject, pointerToFragment, setMember } from './pointer.ts'
 import type { Dialect, References } from './references.ts'
 import type { Source } from './source.ts'
 
@@ -413,6 +413,8 @@ export class Schemas {
       delete schema.discriminator
       return
     }
+    const pointer = child(spot.pointer, 'discriminator')
+    this.#followMapping(discriminator, 'defaultMapping', at(spot, child(pointer, 'defaultMapping')))
     const { mapping } = discriminator
     if (mapping === undefined) return
     if (!isObject(mapping)) {
@@ -420,23 +422,28 @@ export class Schemas {
       delete discriminator.mapping
       return
     }
-    for (const [value, target] of Object.entries(mapping)) {
-      if (typeof target !== 'string') continue
-      // A bare word is the name of a schema in components (OpenAPI 3.1, 4.8.25).
-      const named = /^[\w.-]+$/.test(target)
-        ? this.#references.resolve(spot, `#/components/schemas/${target}`)
-        : undefined
-      const resolved = named !== undefined && 'spot' in named ? named : this.#references.resolve(spot, target)
-      if ('spot' in resolved && isObject(resolved.value)) {
-        mapping[value] = this.#references.canonical(spot.source, resolved.spot)
-        if (!this.#seen.has(resolved.value)) {
-          this.#seen.add(resolved.value)
-          this.#work.push({ schema: resolved.value, spot: resolved.spot, base: undefined })
-        }
-      } else {
-        const entry = at(spot, child(child(child(spot.pointer, 'discriminator'), 'mapping'), value))
-        this.#complaints.warn('P2007', entry, `the mapping leads nowhere: ${target}`, { at: 'value' })
-      }
+    for (const value of Object.keys(mapping)) {
+      this.#followMapping(mapping, value, at(spot, child(child(pointer, 'mapping'), value)))
+    }
+  }
+
+  /** Writes what one value of a discriminator means as a reference. */
+  #followMapping(holder: JsonObject, key: string, spot: Spot): void {
+    const written = Object.hasOwn(holder, key) ? holder[key] : undefined
+    if (typeof written !== 'string') return
+    // A bare word is the name of a schema in components (OpenAPI 3.1, 4.8.25).
+    const named = /^[\w.-]+$/.test(written)
+      ? this.#references.resolve(spot, `#/components/schemas/${written}`)
+      : undefined
+    const resolved = named !== undefined && 'spot' in named ? named : this.#references.resolve(spot, written)
+    if (!('spot' in resolved) || !isObject(resolved.value)) {
+      this.#complaints.warn('P2007', spot, `the mapping leads nowhere: ${written}`, { at: 'value' })
+      return
+    }
+    setMember(holder, key, this.#references.canonical(spot.source, resolved.spot))
+    if (!this.#seen.has(resolved.value)) {
+      this.#seen.add(resolved.value)
+      this.#work.push({ schema: resolved.value, spot: resolved.spot, base: undefined })
     }
   }
 
