@@ -104,7 +104,7 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   },
   P1041: {
     title: 'The counters are not known',
-    help: '`counters.url` is `memory`, or `redis://user:password@host:6379/0` (`rediss://` with TLS) for Redis or Valkey.',
+    help: '`counters.url` is `memory`, or `redis://user:password@host:6379/0` (`rediss://` with TLS) for Redis or Valkey; `?timeoutMs=250` says how long one question may take (1 to 60000, default 100).',
   },
   P1042: {
     title: 'An API key cannot be made so',

@@ -87,7 +87,7 @@ export interface ClusterCountersOptions {
 }
 
 /** The counters of a worker of node:cluster whose primary process runs `serveCounters`. */
-export function clusterCounters(process: NodeJS.Process, { timeoutMs = 250 }: ClusterCountersOptions = {}): Counters {
+export function clusterCounters(process: NodeJS.Process, { timeoutMs = 1_000 }: ClusterCountersOptions = {}): Counters {
   interface Asked {
     readonly resolve: (reply: Reply) => void
     readonly reject: (error: Error) => void

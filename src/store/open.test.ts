@@ -17,9 +17,12 @@ describe('opening the store and the counters by URL', () => {
     },
   )
 
-  test.each(['', 'redis', 'memory:', 'postgres://secret-word@db/x'])('refuses %j as counters', async (url) => {
-    await expect(openCounters(url, options)).rejects.toMatchObject({ code: 'P1041' })
-  })
+  test.each(['', 'redis', 'memory:', 'postgres://secret-word@db/x', 'redis://h?timeoutMs=0', 'redis://h?timeoutMs=x'])(
+    'refuses %j as counters',
+    async (url) => {
+      await expect(openCounters(url, options)).rejects.toMatchObject({ code: 'P1041' })
+    },
+  )
 
   test('opens a store in memory and counters in memory', async () => {
     const store = await openStore('sqlite::memory:', options)

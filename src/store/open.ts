@@ -30,16 +30,29 @@ export async function openStore(url: string, options: OpenOptions): Promise<Stor
 }
 
 /**
- * The counters that `counters.url` names: `memory`, or `redis://…` (`rediss://…` with TLS). Does not wait for a server
+ * The counters that `counters.url` names: `memory`, or `redis://…` (`rediss://…` with TLS), where `?timeoutMs=250` says
+ * how long one question may take. Does not wait for a server
  * that is down: it says so in the log, and each limit's stated answer holds until the server is there.
  */
 export async function openCounters(url: string, options: OpenOptions): Promise<Counters> {
   if (url === 'memory') return createMemoryCounters(options.now === undefined ? {} : { now: options.now })
   if (/^rediss?:\/\//.test(url)) {
     const { openRedisCounters } = await import('./counters-redis.ts')
-    return await openRedisCounters({ url, log: options.log })
+    return await openRedisCounters({ ...splitTimeout(url), log: options.log })
   }
   throw new ConfigError('P1041', 'counters.url names no counters that are known', {
     hint: 'memory, or redis://user:password@host:6379/0',
   })
+}
+
+function splitTimeout(text: string): { readonly url: string; readonly timeoutMs?: number } {
+  const url = URL.parse(text)
+  const timeout = url?.searchParams.get('timeoutMs')
+  if (url === null || timeout == null) return { url: text }
+  const timeoutMs = Number(timeout)
+  if (!(timeoutMs >= 1 && timeoutMs <= 60_000)) {
+    throw new ConfigError('P1041', 'counters.url: timeoutMs must be 1 to 60000', { hint: '?timeoutMs=250' })
+  }
+  url.searchParams.delete('timeoutMs')
+  return { url: url.href, timeoutMs }
 }

@@ -98,7 +98,7 @@ describe.skipIf(noPostgres || noRedis)('two gates on one PostgreSQL and one Redi
   test('L1: N pass in all; N1: a key revoked at one is refused at the other within a second', async () => {
     const [postgres, redis] = [await services.postgres(), await services.redis()]
     ends.push(postgres.close, redis.close)
-    const root = { store: { url: postgres.url }, counters: { url: redis.url } }
+    const root = { store: { url: postgres.url }, counters: { url: `${redis.url}?timeoutMs=10000` } }
     const api = { limits: { default: { rate: '10/h' } } }
     const [one, two] = [await gateOn(root, api), await gateOn(root, api)]
     const key = await one.key()
