@@ -114,8 +114,15 @@ export function runDir(): string {
   return dir
 }
 
+/** Named after this process, so that the next run can clear away what a killed one left behind. */
 export function makeRunDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'portcullis-test-'))
+  for (const name of readdirSync(tmpdir())) {
+    const owner = /^portcullis-test-(\d+)-/.exec(name)?.[1]
+    if (owner !== undefined && !isAlive(Number(owner))) {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true, maxRetries: 2 })
+    }
+  }
+  const dir = mkdtempSync(join(tmpdir(), `portcullis-test-${process.pid}-`))
   // The servers run as other users when we are root; they must be able to pass through.
   execFileSync('chmod', ['711', dir])
   return dir
