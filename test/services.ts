@@ -119,7 +119,11 @@ export function makeRunDir(): string {
   for (const name of readdirSync(tmpdir())) {
     const owner = /^portcullis-test-(\d+)-/.exec(name)?.[1]
     if (owner !== undefined && !isAlive(Number(owner))) {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true, maxRetries: 2 })
+      try {
+        rmSync(join(tmpdir(), name), { recursive: true, force: true })
+      } catch {
+        // Another user's: theirs to clear away.
+      }
     }
   }
   const dir = mkdtempSync(join(tmpdir(), `portcullis-test-${process.pid}-`))
