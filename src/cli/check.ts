@@ -3,7 +3,7 @@ import { relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ConfigError, ConfigErrors } from '../base/errors.ts'
 import type { Config } from '../config/load.ts'
-import type { ApiDocument, Operation, SchemaRef } from '../openapi/operation.ts'
+import type { ApiDocument, Operation } from '../openapi/operation.ts'
 import { type CommonOptions, type ExitCode, newCommand, run, UsageError } from './command.ts'
 import { print, printError, printJson, problemOf, say } from './output.ts'
 
@@ -63,28 +63,42 @@ interface Checked {
 }
 
 async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
-  const [{ readConfig }, { rehearse }, { silentLogger }, { unsecuredOperations, isPublic }] = await Promise.all([
+  const [
+    { readConfig },
+    { rehearse },
+    { silentLogger },
+    { unsecuredOperations, isPublic },
+    { lintDocument, schemaProblems },
+  ] = await Promise.all([
     import('./read-config.ts'),
     import('./rehearse.ts'),
     import('../base/log.ts'),
     import('../guards/security.ts'),
+    import('../openapi/index.ts'),
   ])
   // What is wrong with the configuration itself ends with 2, as for every command; from here on the answer is no.
   const config = await readConfig(options)
   const file = relative('', config.file)
   try {
+    const warnings: ConfigError[] = []
     const documents = await rehearse(config, silentLogger, (load) =>
       load.served.map(({ api, version, document }) => {
+        warnings.push(...document.warnings)
         const problems = schemaProblems(document)
         if (problems.length > 0) throw new ConfigErrors(problems)
         const silent = unsecuredOperations(document)
         return checkedOf(api, version, document, silent, document.operations.filter(isPublic))
       }),
     )
-    if (options.json === true) printJson({ ok: true, file, documents, warnings: config.warnings.map(problemOf) })
+    for (const { openapi, overlays, versions = {} } of Object.values(config.settings.apis)) {
+      const files = new Set([openapi, ...Object.values(versions).map((version) => version.openapi ?? openapi)])
+      for (const document of files) warnings.push(...(await lintDocument({ file: document, overlays })))
+    }
+    const all = [...config.warnings, ...distinct(warnings)]
+    if (options.json === true) printJson({ ok: true, file, documents, warnings: all.map(problemOf) })
     else {
       for (const checked of documents) print(described(checked))
-      tellWarnings(config)
+      tellWarnings(all)
       print(`${file} holds.`)
     }
     return 0
@@ -100,12 +114,20 @@ function refused(error: unknown, config: Config, options: CheckOptions): ExitCod
   return 1
 }
 
-function tellWarnings(config: Config): void {
-  for (const { message, hint, code } of config.warnings) say(`warning ${code}: ${message}${hint ? ` (${hint})` : ''}`)
+function tellWarnings(warnings: readonly ConfigError[]): void {
+  for (const { message, hint, code, place } of warnings) {
+    const where = place === undefined ? '' : `${relative('', place.file)}:${place.line}:${place.column}: `
+    say(`${where}warning ${code}: ${message}${hint ? ` (${hint})` : ''}`)
+  }
+}
+
+/** Reading and comparing with the schema may both say that an overlay's target selects nothing. */
+function distinct(warnings: readonly ConfigError[]): ConfigError[] {
+  return [...new Map(warnings.map((one) => [`${one.place?.file}:${one.place?.line} ${one.message}`, one])).values()]
 }
 
 async function checkDocument(file: string, options: CheckOptions): Promise<ExitCode> {
-  const [{ loadDocument }, { unsecuredOperations, isPublic }] = await Promise.all([
+  const [{ lintDocument, loadDocument, schemaProblems }, { unsecuredOperations, isPublic }] = await Promise.all([
     import('../openapi/index.ts'),
     import('../guards/security.ts'),
   ])
@@ -116,9 +138,11 @@ async function checkDocument(file: string, options: CheckOptions): Promise<ExitC
     const silent = unsecuredOperations(document)
     const checked = checkedOf('document', undefined, document, silent, document.operations.filter(isPublic))
     const ok = silent.length === 0
-    if (options.json === true) printJson({ ok, file, documents: [checked] })
+    const warnings = [...document.warnings, ...(await lintDocument({ file: resolve(file) }))]
+    if (options.json === true) printJson({ ok, file, documents: [checked], warnings: warnings.map(problemOf) })
     else {
       print(described(checked))
+      tellWarnings(warnings)
       for (const { method, path, place } of silent) {
         const where = place === undefined ? '' : `${relative('', place.file)}:${place.line}: `
         say(
@@ -133,28 +157,6 @@ async function checkDocument(file: string, options: CheckOptions): Promise<ExitC
     printError(error, options.json === true)
     return 1
   }
-}
-
-/** Schemas are compiled on first use; here every one is used, so that a broken one is not found by a caller. */
-function schemaProblems(document: ApiDocument): ConfigError[] {
-  const problems = new Map<string, ConfigError>()
-  const compile = (schema: SchemaRef | undefined, direction: 'request' | 'response') => {
-    if (schema === undefined) return
-    try {
-      document.validator(schema, direction)(undefined)
-    } catch (error) {
-      if (error instanceof ConfigError) problems.set(schema.uri, error)
-    }
-  }
-  for (const { parameters, requestBody, responses } of document.operations) {
-    for (const { schema, content } of parameters) {
-      compile(schema, 'request')
-      compile(content?.schema, 'request')
-    }
-    for (const { schema } of requestBody?.content ?? []) compile(schema, 'request')
-    for (const { content } of Object.values(responses)) for (const { schema } of content) compile(schema, 'response')
-  }
-  return [...problems.values()]
 }
 
 function checkedOf(

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { ConfigError, ConfigErrors } from '../base/errors.ts'
+import { ConfigError, ConfigErrors, type Place } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import { checkPolicy, type Policy } from '../config/policy.ts'
@@ -59,8 +59,11 @@ export async function loadDocuments(config: Config): Promise<ServedApi[]> {
         })
         served.push({ api, version, settings, document, upstream: chosen?.upstream ?? settings.upstream })
       } catch (error) {
+        const path =
+          chosen?.openapi === undefined ? ['apis', api, 'openapi'] : ['apis', api, 'versions', version!, 'openapi']
         if (error instanceof ConfigErrors) wrong.push(...error.errors)
-        else if (error instanceof ConfigError) wrong.push(error)
+        // A document that is not there has no place of its own: the configuration names it.
+        else if (error instanceof ConfigError) wrong.push(at(error, config.placeOf(path)))
         else throw error
       }
     }
@@ -73,6 +76,12 @@ export interface BuildOptions {
   readonly guards?: readonly Guard[]
   /** Takes the place of every `upstream` of the configuration: for a gate in front of a handler in this process. */
   readonly upstream?: Upstream
+}
+
+function at(error: ConfigError, place: Place | undefined): ConfigError {
+  if (error.place !== undefined || place === undefined) return error
+  const { code, message, hint, cause } = error
+  return new ConfigError(code, message, { place, ...(hint === undefined ? {} : { hint }), cause })
 }
 
 /** Turns a configuration into all that serves it. Nothing of it is in force until the gate swaps it in. */

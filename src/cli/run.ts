@@ -6,6 +6,7 @@ import { framed } from '../config/frame.ts'
 import type { Config } from '../config/load.ts'
 import { watchFiles } from '../config/watch.ts'
 import { problemsOf } from './output.ts'
+import { redactError } from './redact.ts'
 import { type Running, serve } from './serve.ts'
 import { servePrimary, serveWorker } from './workers.ts'
 
@@ -24,7 +25,9 @@ export interface RunOptions {
 export async function runGate(first: Config, { log, read, onReady }: RunOptions): Promise<void> {
   if (cluster.isWorker) return serveWorker(first, { log, read })
   const several = first.settings.workers > 1
-  const running = await (several ? servePrimary : serve)(first, { log })
+  const running = await (several ? servePrimary : serve)(first, { log }).catch((error) => {
+    throw redactError(error, first.redact)
+  })
   let config = first
   tellWarnings(first, log)
 
@@ -40,7 +43,7 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
       tellFixed(first, next, log)
     } catch (error) {
       running.reloadRefused()
-      tellRefused(error, config, log)
+      tellRefused(redactError(error, config.redact), log)
     }
   }
   // One reload after the other; what changes meanwhile comes after it, once.
@@ -78,12 +81,6 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
   await running.stop()
   process.off('SIGTERM', force)
   process.off('SIGINT', force)
-}
-
-async function _serveAll(config: Config, log: Logger): Promise<Running> {
-  if (config.settings.workers === 1) return serve(config, { log })
-  const { servePrimary } = await import('./workers.ts')
-  return servePrimary(config, { log })
 }
 
 /** What a process keeps for its life. A change that does nothing must not look as if it did. */

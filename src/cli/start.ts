@@ -1,4 +1,3 @@
-import cluster from 'node:cluster'
 import type { Command } from 'commander'
 import { type CommonOptions, type ExitCode, newCommand, run } from './command.ts'
 
@@ -30,12 +29,6 @@ async function start(options: CommonOptions): Promise<ExitCode> {
     ...(options.json === true ? { format: 'json' } : {}),
   })
   const read = () => readConfig(options)
-  // `workers: N` runs this same command line in each of them.
-  if (cluster.isWorker) {
-    const { serveWorker } = await import('./workers.ts')
-    await serveWorker(config, { log, read })
-    return 0
-  }
   await runGate(config, {
     log,
     read,

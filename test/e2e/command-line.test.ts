@@ -151,9 +151,13 @@ actions:
     expect(code).toBe(0)
   })
 
-  test('finds a document that cannot be read, with 1', async () => {
+  test('finds a document that cannot be read, with 1, and one that is not there where it is named', async () => {
     const cwd = await folder({ 'portcullis.yaml': small, 'openapi.json': '{ "openapi": "3.1.0", ' })
     expect((await run(['check'], cwd)).code).toBe(1)
+    await rm(join(cwd, 'openapi.json'))
+    const { code, stderr } = await run(['check'], cwd)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^portcullis\.yaml:4:14 {2}.*cannot be read/)
   })
 })
 
@@ -257,9 +261,9 @@ describe('key and user', () => {
 describe('explain', () => {
   test('prints what stands before an operation, by template, path or id', async () => {
     const cwd = await folder({ 'portcullis.yaml': small })
-    for (const words of [['GET', '/orders/{id}'], ['get', '/orders/7'], ['getOrder'], ['/orders/7']]) {
-      const { code, stdout } = await run(['explain', ...words], cwd)
-      expect(code, words.join(' ')).toBe(0)
+    const ways = [['GET', '/orders/{id}'], ['get', '/orders/7'], ['getOrder'], ['/orders/7']]
+    for (const { code, stdout } of await Promise.all(ways.map((words) => run(['explain', ...words], cwd)))) {
+      expect(code).toBe(0)
       expect(stdout).toContain('GET /orders/{id}  (getOrder, shop)')
       expect(stdout).toMatch(/callers +key \(proved by apiKey\)/)
       expect(stdout).toMatch(/1 head +.*auth.*→.*security/)
