@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startGate, type TestGate } from '../kit/gate.ts'
+import { runCommand, startGate, type TestGate } from '../kit/gate.ts'
 import { json, startUpstream, type TestUpstream } from '../kit/upstream.ts'
 
 const fixture = (name: string) => readFileSync(new URL(`../fixtures/openapi/${name}`, import.meta.url), 'utf8')
@@ -148,5 +151,51 @@ actions:
       place: { line: 6, column: 60 },
     })
     expect([await call('/a?q=1'), await call('/a?q=x')]).toEqual(['200 passed', '400'])
+  })
+})
+
+describe('issue 6: `check` tells what is odd in a document, and where', () => {
+  const odd = `openapi: 3.0.3
+info: {title: T, version: "1"}
+security: []
+paths:
+  /a/{x}:
+    get:
+      sumary: x
+      responses: {'200': {description: OK}}
+`
+  let dir: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'portcullis-'))
+    await writeFile(join(dir, 'odd.yaml'), odd)
+    await writeFile(join(dir, 'wrong.yaml'), odd.replace('security: []', 'security: [{key: []}]'))
+  })
+  afterAll(() => rm(dir, { recursive: true, force: true }))
+
+  test('a warning names file, line and column, and the answer is yes', async () => {
+    const { code, stdout, stderr } = await runCommand(['check', 'odd.yaml'], undefined, dir)
+    expect([code, stdout]).toEqual([0, expect.stringContaining('odd.yaml holds.')])
+    expect(stderr).toContain('odd.yaml:6:5: warning P2011: the path parameter "x" is not declared')
+    expect(stderr).toContain(
+      'odd.yaml:7:7: warning P2031: does not fit the schema of OpenAPI 3.0: the key "sumary" is unknown',
+    )
+  })
+
+  test('what decides who gets in is no warning: the answer is no', async () => {
+    const { code, stderr } = await runCommand(['check', 'wrong.yaml'], undefined, dir)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/wrong\.yaml:3:13\s+unknown security scheme "key"\s+P2013/)
+  })
+
+  test('--json carries the same', async () => {
+    const { code, stdout } = await runCommand(['check', 'odd.yaml', '--json'], undefined, dir)
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: true,
+      warnings: [
+        { code: 'P2011', line: 6, column: 5 },
+        { code: 'P2031', line: 7, column: 7 },
+      ],
+    })
   })
 })
