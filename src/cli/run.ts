@@ -24,6 +24,13 @@ export interface RunOptions {
  */
 export async function runGate(first: Config, { log, read, onReady }: RunOptions): Promise<void> {
   if (cluster.isWorker) return serveWorker(first, { log, read })
+  // Listened to before anything is served: a SIGHUP that comes with the first answer must not end the process.
+  let hungUp = false
+  let onHangUp = () => {
+    hungUp = true
+  }
+  const hangUp = () => onHangUp()
+  process.on('SIGHUP', hangUp)
   const several = first.settings.workers > 1
   const running = await (several ? servePrimary : serve)(first, { log }).catch((error) => {
     throw redactError(error, first.redact)
@@ -59,11 +66,11 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
   }
 
   const watch = watchFiles(running.load().files, () => request('a file changed'))
-  const hangUp = () => {
+  onHangUp = () => {
     running.reopenLog()
     request('SIGHUP')
   }
-  process.on('SIGHUP', hangUp)
+  if (hungUp) onHangUp()
   await onReady(running, first)
 
   const signal = await new Promise<NodeJS.Signals>((resolve) => {

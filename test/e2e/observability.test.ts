@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, symlink, unlink } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -256,6 +256,70 @@ describe('O3: metrics and recurring errors', () => {
       expect(text).toMatch(new RegExp(`^${name} [0-9.]+$`, 'm'))
     }
     expect(text).toMatch(/^portcullis_http_requests_in_flight 0$/m)
+  })
+
+  test('exchanges under way and readiness show while they last', async () => {
+    let release: () => void = () => {}
+    const slow = await startUpstream((_, reply) => {
+      release = () => json(reply, {})
+    })
+    const metrics = `127.0.0.1:${await freePort()}`
+    gate = await startGate({ upstream: slow.url, root: { telemetry: { metrics, logs: { level: 'none' } } } })
+    expect(await scrape(metrics, '/readyz')).toBe('ready\n')
+    const asked = gate.fetch('/health')
+    await until(() => slow.hits.length === 1, 'the upstream to be asked')
+    expect(await scrape(metrics)).toMatch(/^portcullis_http_requests_in_flight 1$/m)
+    release()
+    await (await asked).text()
+    expect(await scrape(metrics)).toMatch(/^portcullis_http_requests_in_flight 0$/m)
+    await slow.stop()
+  })
+
+  test('several workers count as one, write whole lines to one output, and all can be asked', async () => {
+    const metrics = `127.0.0.1:${await freePort()}`
+    const port = await freePort()
+    const root = { listen: [{ port, host: '127.0.0.1', tls: 'off' }], workers: 2, telemetry: { metrics } }
+    spawned = await spawnGate({ upstream: upstream.url, api: noLimits, root })
+    const reported: string[] = []
+    // A connection each, so that both workers get some.
+    for (let i = 0; i < 200; i += 20) {
+      await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const headers = { connection: 'close', 'user-agent': `probe ${'x'.repeat(600)}` }
+          const reply = await fetch(`${spawned!.url}/orders`, { headers })
+          reported.push(((await reply.json()) as { instance: string }).instance)
+        }),
+      )
+    }
+    const all = /^portcullis_denials_total\{api="test",code="[a-z.-]+"\} 200$/m
+    await until(async () => all.test(await scrape(metrics)), 'all refusals in the metrics')
+    expect(JSON.parse(await scrape(metrics, '/errors'))[0]).toMatchObject({ operation: 'listOrders', count: 200 })
+    for (const id of [reported[0], reported[99], reported[199]]) {
+      expect((await explainRequest(id!, { stateDir: join(spawned.dir, '.portcullis') }))?.record.id).toBe(id)
+    }
+    await spawned.stop()
+    const lines = spawned
+      .stdout()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(new Set(lines.map(({ id }) => id))).toEqual(new Set([...lines.map(({ id }) => id), ...reported]))
+  })
+
+  test('a configuration that was refused shows until one is taken', async () => {
+    const metrics = `127.0.0.1:${await freePort()}`
+    spawned = await spawnGate({ upstream: upstream.url, root: { telemetry: { metrics } } as never })
+    const file = join(spawned.dir, 'portcullis.yaml')
+    const good = await readFile(file, 'utf8')
+    const shows = (value: number) => async () =>
+      new RegExp(`^portcullis_config_last_reload_successful ${value}$`, 'm').test(await scrape(metrics))
+    expect(await shows(1)()).toBe(true)
+    await writeFile(file, good.replace('"apis"', '"apsi"'))
+    spawned.child.kill('SIGHUP')
+    await until(shows(0), 'the refused reload in the metrics')
+    await writeFile(file, good)
+    spawned.child.kill('SIGHUP')
+    await until(shows(1), 'the reload that was taken in the metrics')
   })
 
   test('the same failure 50 times is one group with count, first and last seen, and an example to explain', async () => {
