@@ -37,16 +37,17 @@ async function check(what: string | undefined, url: string | undefined, options:
   return isDocument(what) ? checkDocument(what, options) : checkConfiguration({ ...options, config: what })
 }
 
-/** Whether a file is an OpenAPI document rather than a configuration: by the key that every document has. */
+/** Whether a file is an OpenAPI document rather than a configuration: by the key at its top that every document has. */
 function isDocument(file: string): boolean {
-  return (
-    /(^|[{,]\s*|\n)\s*["']?(openapi|swagger)["']?\s*:/.test(readFileSync(file, 'utf8').slice(0, 65_536)) &&
-    !hasApis(file)
-  )
-}
-
-function hasApis(file: string): boolean {
-  return /(^|\n)\s*["']?apis["']?\s*:/.test(readFileSync(file, 'utf8'))
+  if (/\.[cm]?[jt]s$/.test(file)) return false
+  const text = readFileSync(file, 'utf8')
+  if (!text.trimStart().startsWith('{')) return /^["']?(openapi|swagger)["']?\s*:/m.test(text)
+  try {
+    return !Object.hasOwn(JSON.parse(text) as object, 'apis')
+  } catch {
+    // Broken, or YAML's flow style: the words decide.
+    return !/["']?apis["']?\s*:/.test(text)
+  }
 }
 
 /** What a check found of one document. */

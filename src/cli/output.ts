@@ -58,8 +58,3 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .trimEnd()
   return [line(head), ...rows.map(line)].join('\n')
 }
-
-/** Bold on a terminal. */
-export function bold(text: string, stream: { readonly isTTY?: boolean } = process.stderr): string {
-  return wantsColour(stream) ? `\x1b[1m${text}\x1b[0m` : text
-}

@@ -149,6 +149,17 @@ actions:
     const { code, stdout } = await run(['check', './openapi.json'], await folder())
     expect(stdout).toContain('openapi.json holds.')
     expect(code).toBe(0)
+
+    // And tells it from a configuration in any form.
+    const body = "{ version: 1, apis: { shop: { openapi: './openapi.json', upstream: 'http://localhost:3000' } } }"
+    const cwd = await folder({
+      'gate.config.ts': `import { defineConfig } from 'portcullis'\nexport default defineConfig(${body})\n`,
+      'gate.json': '{"version":1,"apis":{"shop":{"openapi":"./openapi.json","upstream":"http://localhost:3000"}}}',
+      'gate.yaml': body,
+    })
+    for (const name of ['gate.config.ts', 'gate.json', 'gate.yaml']) {
+      expect((await run(['check', `./${name}`], cwd)).stdout).toContain(`${name} holds.`)
+    }
   })
 
   test('finds a document that cannot be read, with 1, and one that is not there where it is named', async () => {
