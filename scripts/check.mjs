@@ -12,7 +12,11 @@ const checks = [
   ['promises', 'oxlint', ['--type-aware', '--deny-warnings']],
   ['types', 'tsc', ['--noEmit']],
   ['unused code', 'knip', []],
-  ['licences', 'license-checker-rseidelsohn', ['--production', '--summary', '--excludePrivatePackages', '--onlyAllow', licences]],
+  [
+    'licences',
+    'license-checker-rseidelsohn',
+    ['--production', '--summary', '--excludePrivatePackages', '--onlyAllow', licences],
+  ],
 ]
 
 let failures = 0
@@ -35,7 +39,10 @@ process.exit(failures === 0 ? 0 : 1)
 
 /** Known vulnerabilities in what a user installs. A registry that does not answer is told, not failed: it says nothing about the code. */
 function audit() {
-  const { stdout } = spawnSync('npm', ['audit', '--omit=dev', '--json'], { encoding: 'utf8', shell: process.platform === 'win32' })
+  const { stdout } = spawnSync('npm', ['audit', '--omit=dev', '--json'], {
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  })
   let report
   try {
     report = JSON.parse(stdout)

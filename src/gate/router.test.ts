@@ -125,21 +125,30 @@ test('agrees with find-my-way on what is matched and what is not', () => {
   const template = fc.array(segment, { minLength: 1, maxLength: 4 })
   const path = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1, maxLength: 4 })
   fc.assert(
-    fc.property(fc.array(template, { minLength: 1, maxLength: 8 }), fc.array(path, { maxLength: 20 }), (templates, paths) => {
-      const named = [...new Set(templates.map((parts) => `/${parts.join('/')}`))]
-      const oracle = findMyWay()
-      for (const one of named) {
-        let count = 0
-        oracle.on('GET', one.replaceAll('{p}', () => `:p${count++}`), () => {}, { template: one })
-      }
-      const router = createRouter([mount(named.map((one) => `GET ${one}`))])
-      for (const parts of paths) {
-        const url = `/${parts.join('/')}`
-        const expected = (oracle.find('GET', url)?.store as { template: string } | undefined)?.template
-        const found = router(arrival('GET', url))!.program.operation
-        expect(found.kind === 'listed' ? found.path : undefined).toBe(expected)
-      }
-    }),
+    fc.property(
+      fc.array(template, { minLength: 1, maxLength: 8 }),
+      fc.array(path, { maxLength: 20 }),
+      (templates, paths) => {
+        const named = [...new Set(templates.map((parts) => `/${parts.join('/')}`))]
+        const oracle = findMyWay()
+        for (const one of named) {
+          let count = 0
+          oracle.on(
+            'GET',
+            one.replaceAll('{p}', () => `:p${count++}`),
+            () => {},
+            { template: one },
+          )
+        }
+        const router = createRouter([mount(named.map((one) => `GET ${one}`))])
+        for (const parts of paths) {
+          const url = `/${parts.join('/')}`
+          const expected = (oracle.find('GET', url)?.store as { template: string } | undefined)?.template
+          const found = router(arrival('GET', url))!.program.operation
+          expect(found.kind === 'listed' ? found.path : undefined).toBe(expected)
+        }
+      },
+    ),
     { numRuns: 300 },
   )
 })
