@@ -42,6 +42,7 @@ export async function generated(): Promise<Readonly<Record<string, string>>> {
     'docs/reference/configuration.md': configurationPage(schema),
     'docs/reference/errors.md': errorsPage(),
     'docs/reference/commands.md': await commandsPage(),
+    'docs/reference/denials.md': await denialsPage(),
   }
 }
 
@@ -214,4 +215,76 @@ Every command takes \`--config FILE\` (default \`./portcullis.yaml\`) and \`--js
 standard error. Exit codes: 0 done, 1 the answer is no (a check failed), 2 usage or configuration.
 
 ${texts.join('\n')}`
+}
+
+interface Refusal {
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+}
+
+/** docs/reference/denials.md: every refusal, found where it is made. */
+async function denialsPage(): Promise<string> {
+  const found = new Map<string, Refusal>()
+  for (const refusal of [...(await refusalsInSource()), ...(await tokenRefusalsMade())]) {
+    if (found.get(refusal.code)?.detail || (found.has(refusal.code) && refusal.detail === '')) continue
+    found.set(refusal.code, refusal)
+  }
+  const groups = Map.groupBy(
+    [...found.values()].sort((a, b) => (a.code < b.code ? -1 : 1)),
+    ({ code }) => code.slice(0, code.indexOf('.')),
+  )
+  const texts = [...groups].map(([group, refusals]) => {
+    const lines = refusals.map(
+      ({ code, status, detail }) => `| <a id="${code}"></a>\`${code}\` | ${status} | ${cell(detail)} |`,
+    )
+    return `## ${group}\n\n| code | status | what the caller is told |\n|---|---|---|\n${lines.join('\n')}\n`
+  })
+  return `# Refusals
+
+${note}.
+
+A refusal is \`application/problem+json\` (RFC 9457), or XML where that is asked for: \`type\`, \`title\`, \`status\`, \`detail\`, \`instance\` (the
+request id), \`code\`, and for what the document refuses \`errors: [{ pointer, in, detail }]\`. Codes are stable: match them, not the words.
+\`portcullis explain <request id>\` tells the operator more than the caller gets to know.
+
+${texts.join('\n')}`
+}
+
+const quotedText = String.raw`(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")`
+
+/** What `denial(status, code, detail)` and `unauthorized(code, detail)` say in the sources. */
+async function refusalsInSource(): Promise<Refusal[]> {
+  const { readdir, readFile } = await import('node:fs/promises')
+  const root = new URL('../src/', import.meta.url)
+  const names = (await readdir(root, { recursive: true })).filter(
+    (name) => /\.ts$/.test(name) && !/\.test\.ts$/.test(name),
+  )
+  const found: Refusal[] = []
+  for (const name of names.sort()) {
+    const text = await readFile(new URL(name, root), 'utf8')
+    const code = String.raw`'([a-z][A-Za-z0-9-]*\.[A-Za-z0-9_-]+)'`
+    const calls = new RegExp(
+      String.raw`\b(?:denial\(\s*(\d{3})|unauthorized\(),?\s*${code},\s*(?:${quotedText}|([A-Za-z]+))?`,
+      'g',
+    )
+    for (const { index, 1: status, 2: of, 3: single, 4: double, 5: named } of text.matchAll(calls)) {
+      const detail = single ?? double ?? (named === undefined ? '' : constantBefore(text.slice(0, index), named))
+      found.push({ status: Number(status ?? 401), code: of!, detail: detail.replace(/\\(.)/g, '$1') })
+    }
+  }
+  return found
+}
+
+/** The text of the nearest `const name = '…'` above. */
+function constantBefore(text: string, name: string): string {
+  const declared = new RegExp(String.raw`const ${name} =\s*(?:${quotedText}|\`([^\`]*)\`)`, 'g')
+  const last = [...text.matchAll(declared)].at(-1)
+  return last?.[1] ?? last?.[2] ?? last?.[3]?.replace(/\$\{[^}]*\}/g, '…') ?? ''
+}
+
+/** The refusals of tokens have their codes put together. */
+async function tokenRefusalsMade(): Promise<Refusal[]> {
+  const { tokenRefusals } = await import('../src/guards/auth/issuer.ts')
+  return Object.values(tokenRefusals('api')).map(({ status, code, detail }) => ({ status, code, detail }))
 }

@@ -16,6 +16,18 @@ describe('what is generated from the code', () => {
   })
 })
 
+describe('refusals', () => {
+  test('each have words for the caller in the reference, and an anchor that their `type` leads to', async () => {
+    const page = (await generated())['docs/reference/denials.md']!
+    const rows = [...page.matchAll(/^\| <a id="([^"]+)"><\/a>`\1` \| (\d{3}) \| (.*) \|$/gm)]
+    expect(rows.length).toBeGreaterThan(50)
+    for (const [, code, status, detail] of rows) {
+      expect(Number(status), code).toBeGreaterThanOrEqual(400)
+      expect(detail, code).toMatch(/\S{2}.*\.$/)
+    }
+  })
+})
+
 describe('error codes', () => {
   const isSource = (name: string) => name.endsWith('.ts') && !/\.(test|contract)\.ts$/.test(name)
 
