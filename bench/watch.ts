@@ -91,8 +91,8 @@ const cases: Readonly<Record<string, (i: number) => void>> = {
   'metrics observation': (i) => metrics.observe(passages[i]!),
   'refusal: into its group': (i) => recurring.note(refusals[i]!),
   'refusal: into the ring of explanations': (i) => recent.add(refusals[i]!, lines[i]!),
-  'trace context: new': () => step(untraced),
-  'trace context: continued': () => step(traced),
+  'trace context: new': () => void step(untraced),
+  'trace context: continued': () => void step(traced),
 }
 
 const rounds = 7

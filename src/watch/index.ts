@@ -11,12 +11,11 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { createRecent, type Explained } from './recent.ts'
 import { createRecurring, type ErrorGroup } from './recurring.ts'
 
-export { askControl } from './control.ts'
 export { explainRequest, type FoundExplanation } from './explain.ts'
 export type { Channel, WorkerChannel } from './fleet.ts'
 export type { Metrics } from './metrics.ts'
 export type { Explained } from './recent.ts'
-export { type ErrorGroup, mergeGroups } from './recurring.ts'
+export type { ErrorGroup } from './recurring.ts'
 
 /** The part of `telemetry` that is read here. */
 export interface WatchSettings {
