@@ -118,12 +118,17 @@ export class PassingBody extends Readable {
   bytes = 0
   /** Why the body ended early. */
   refusal: Denial | undefined
+  readonly #go: (() => void) | undefined
   #begun = false
 
-  constructor(request: IncomingRequest, bytesMax: number) {
+  /** `go` is called when the upstream first wants the body: the moment to send 100 (Continue). */
+  constructor(request: IncomingRequest, bytesMax: number, go?: () => void) {
     super({ highWaterMark: 65_536 })
     this.#request = request
     this.#bytesMax = bytesMax
+    this.#go = go
+    // The upstream's client listens for errors only as long as it sends; without a listener one would end the process.
+    this.on('error', () => {})
   }
 
   override _read(): void {
@@ -132,13 +137,16 @@ export class PassingBody extends Readable {
       return
     }
     this.#begun = true
+    this.#go?.()
     this.#request.on('data', (chunk: Buffer) => {
       if (this.destroyed) return
       this.bytes += chunk.length
       if (this.bytes > this.#bytesMax) this.#fail(bodyTooLarge)
       else if (!this.push(chunk)) this.#request.pause()
     })
-    this.#request.once('end', () => this.push(null))
+    this.#request.once('end', () => {
+      if (!this.destroyed) this.push(null)
+    })
     this.#request.once('error', () => this.#fail(bodyBroken))
     this.#request.once('close', () => {
       if (!this.#request.readableEnded) this.#fail(bodyBroken)

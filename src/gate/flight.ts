@@ -1,15 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import type { IncomingRequest } from './arrival.ts'
-import { bodyTooLarge, bringsBody, decodeBody, decodeRequestBody, PassingBody, readBody } from './body.ts'
+import { bodyBroken, bodyTooLarge, bringsBody, decodeBody, decodeRequestBody, PassingBody, readBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { isIdempotent, upstreamHeaders, upstreamPath } from './forward.ts'
+import { connectionOptions } from './headers.ts'
 import { type Program, replyHeadersFor, runPhase } from './program.ts'
-import { answerReply, denialReply, type OutgoingReply, overlayHeaders, writeHead } from './reply.ts'
+import { answerReply, breakOff, denialReply, type OutgoingReply, overlayHeaders, writeHead } from './reply.ts'
 import type { Route } from './router.ts'
 import { isFailure, type UpstreamTarget, upstreamDenial, upstreamDenials } from './upstream.ts'
 import { UpstreamReply } from './upstream-reply.ts'
-import type { Answer, Denial, Verdict } from './verdict.ts'
+import { type Answer, type Denial, denial, type Verdict } from './verdict.ts'
 
 /** What the gate keeps of an exchange that is over. */
 export interface Ending {
@@ -37,8 +38,11 @@ class UpstreamTooSlow extends Error {
  */
 const smallBodyBytes = 65_536
 
-const unreadBytesMax = 262_144
-const unreadMsMax = 2_000
+/** What is read of a refused body before the connection is cut; nginx lingers as long (`lingering_timeout`). */
+const unreadBytesMax = 16_777_216
+const unreadMsMax = 5_000
+
+const internal = denial(500, 'gate.internal', 'The gate failed at this request.')
 
 /**
  * One request between its two sockets, from the first step to the last byte. It is also the handler that the upstream's
@@ -69,6 +73,8 @@ export class Flight implements Dispatcher.DispatchHandler {
   #status: number
   #responseHeaders: string[]
   #upstreamEnded: boolean
+  #waitsForDrain: boolean
+  #timer: NodeJS.Timeout | undefined
   #fault: string | undefined
   #over: boolean
 
@@ -97,6 +103,8 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#status = 0
     this.#responseHeaders = []
     this.#upstreamEnded = false
+    this.#waitsForDrain = false
+    this.#timer = undefined
     this.#fault = undefined
     this.#over = false
   }
@@ -107,16 +115,41 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#afterwards(runPhase(this.#program.requestHead, this.exchange), this.#readBody)
   }
 
+  /**
+   * Ends the exchange because the gate itself failed. Whatever calls into a flight catches, and comes here: a mistake in
+   * one exchange must not end the process and with it all others.
+   */
+  fail(error: unknown): void {
+    if (this.#over) return
+    const evidence = error instanceof Error ? { name: error.name, message: error.message } : undefined
+    try {
+      this.#refuse({ ...internal, evidence })
+    } catch {
+      this.#fault = internal.code
+      this.#reply.destroy()
+      this.#dropUpstream(internal.code)
+      this.#finish()
+    }
+  }
+
   /** Goes on with `next` when a phase let pass; refuses or answers otherwise. Waits only for a phase that waits. */
   #afterwards(verdict: Verdict | Promise<Verdict>, next: () => void): void {
     if (verdict === undefined) next.call(this)
     else if (verdict instanceof Promise) {
-      void verdict.then((late) => {
-        if (this.#over) return
+      this.#later(verdict, (late) => {
         if (late === undefined) next.call(this)
         else this.#settle(late)
       })
     } else this.#settle(verdict)
+  }
+
+  /** Goes on with what a promise gave, unless the exchange is over by then. */
+  #later<T>(promise: Promise<T>, next: (value: T) => void): void {
+    promise
+      .then((value) => {
+        if (!this.#over) next(value)
+      })
+      .catch((error: unknown) => this.fail(error))
   }
 
   #settle(verdict: Denial | Answer): void {
@@ -134,23 +167,35 @@ export class Flight implements Dispatcher.DispatchHandler {
     }
     const announced = Number(request.headers['content-length'])
     if (announced > requestBytesMax) return this.#refuse(bodyTooLarge)
-    if (request.headers.expect !== undefined) this.#reply.writeContinue()
     if (requestBody.length === 0 && !(announced <= smallBodyBytes)) {
-      this.#body = new PassingBody(request, requestBytesMax)
+      const go = awaitsContinue(request) ? () => this.#reply.writeContinue() : undefined
+      this.#body = new PassingBody(request, requestBytesMax, go)
       return this.#forward()
     }
+    if (awaitsContinue(request)) this.#reply.writeContinue()
     readBody(request, requestBytesMax, (body, refusal) => {
       if (this.#over) return
-      if (body === undefined) return this.#refuse(refusal!)
-      this.#requestBytes = body.length
-      const coding = request.headers['content-encoding']
-      if (coding === undefined || requestBody.length === 0) return this.#checkBody(body)
-      void decodeRequestBody(body, coding, requestBytesMax).then((decoded) => {
-        if (this.#over) return
-        if (!Buffer.isBuffer(decoded)) return this.#refuse(decoded)
-        this.exchange.withholdHeader('content-encoding')
-        this.#checkBody(decoded)
-      })
+      try {
+        if (body === undefined) {
+          // Nobody is left who could read why.
+          if (refusal === bodyBroken && request.destroyed) this.#callerGone()
+          else this.#refuse(refusal!)
+        } else this.#bodyRead(body)
+      } catch (error) {
+        this.fail(error)
+      }
+    })
+  }
+
+  #bodyRead(body: Buffer): void {
+    this.#requestBytes = body.length
+    const { requestBody, requestBytesMax } = this.#program
+    const coding = this.#request.headers['content-encoding']
+    if (coding === undefined || requestBody.length === 0) return this.#checkBody(body)
+    this.#later(decodeRequestBody(body, coding, requestBytesMax), (decoded) => {
+      if (!Buffer.isBuffer(decoded)) return this.#refuse(decoded)
+      this.exchange.withholdHeader('content-encoding')
+      this.#checkBody(decoded)
     })
   }
 
@@ -170,8 +215,8 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#tries++
     this.#forwardedAt = performance.now()
     const { timeouts } = this.route.mount.upstream.settings
-    const events = this.#program.streams || exchange.headers.accept === 'text/event-stream'
-    this.#deadline = events ? Infinity : this.#forwardedAt + timeouts.total
+    const events = this.#program.streams || exchange.headers.accept?.includes('text/event-stream') === true
+    this.#deadline = this.#forwardedAt + timeouts.total
     const headers = upstreamHeaders(exchange, this.#program)
     const announced = this.#request.headers['content-length']
     // A streamed body keeps its announced length; a held one has its own.
@@ -202,11 +247,25 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    // Interim answers, such as early hints, are for the connection they came on.
     if (status < 200 || this.#over) return
+    try {
+      this.#headCame(controller, status, headers)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #headCame(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     this.#headMs = performance.now() - this.#forwardedAt
     this.route.mount.upstream.report(this.#target!, isFailure(status) ? 'badly' : 'well', this.#headMs)
     this.#status = status
     if (headers['content-length'] !== undefined) this.#announcedBytes = Number(headers['content-length'])
+    const type = headers['content-type']
+    if (typeof type === 'string' && isEventStream(type)) this.#deadline = Infinity
+    else if (this.#program.streams || this.exchange.headers.accept?.includes('text/event-stream') === true) {
+      this.#limitTotal(controller)
+    }
     const flat = flatten(headers)
     const { responseHead, responseBody } = this.#program
     if (responseHead.length === 0 && responseBody.length === 0) {
@@ -221,10 +280,17 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#afterwards(verdict, this.#receive)
   }
 
+  /** Events were expected and so no idle timeout was set, but this is another answer: the total still holds. */
+  #limitTotal(controller: Dispatcher.DispatchController): void {
+    const leftMs = Math.max(1, this.#deadline - performance.now())
+    this.#timer = setTimeout(() => controller.abort(new UpstreamTooSlow()), leftMs)
+  }
+
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     // Looked at when a piece comes: between pieces the idle timeout watches.
     if (performance.now() > this.#deadline) return controller.abort(new UpstreamTooSlow())
     if (this.#reception === 'streamed') {
+      if (this.#replyEnded) return
       this.#responseBytes += chunk.length
       if (chunk.length === this.#announcedBytes) {
         // The whole answer in one piece: head and body leave in one write.
@@ -232,25 +298,49 @@ export class Flight implements Dispatcher.DispatchHandler {
         this.#reply.end(chunk)
       } else if (!this.#reply.write(chunk)) {
         controller.pause()
-        this.#reply.once('drain', () => controller.resume())
+        this.#resumeWhenDrained()
       }
-    } else if (this.#reception === 'held' || this.#reception === 'deciding') this.#hold(chunk)
+    } else if (this.#reception === 'held' || this.#reception === 'deciding') {
+      try {
+        this.#hold(chunk)
+      } catch (error) {
+        this.fail(error)
+      }
+    }
   }
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.#upstreamEnded = true
-    if (this.#reception === 'streamed') {
-      if (!this.#replyEnded) {
-        this.#passTrailers(trailers)
-        this.#reply.end()
-      }
-      this.#finish()
-    } else if (this.#reception === 'held') this.#checkResponse()
+    if (this.#over) return
+    try {
+      if (this.#reception === 'streamed') {
+        if (!this.#replyEnded) {
+          this.#passTrailers(trailers)
+          this.#endReply()
+        }
+        this.#finish()
+      } else if (this.#reception === 'held') this.#checkResponse()
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#over || this.#reception === 'dropped') return
-    if (this.#body instanceof PassingBody && this.#body.refusal !== undefined) return this.#refuse(this.#body.refusal)
+    try {
+      this.#upstreamFailed(error)
+    } catch (mistake) {
+      this.fail(mistake)
+    }
+  }
+
+  #upstreamFailed(error: Error): void {
+    if (this.#body instanceof PassingBody && this.#body.refusal !== undefined) {
+      // Nobody is left who could read why.
+      if (this.#body.refusal === bodyBroken && this.#request.destroyed) this.#callerGone()
+      else this.#refuse(this.#body.refusal)
+      return
+    }
     const { upstream } = this.route.mount
     const refusal = upstreamDenial(error)
     if (this.#target !== undefined) upstream.report(this.#target, 'badly', performance.now() - this.#forwardedAt)
@@ -258,7 +348,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     if (this.#reception === 'streamed') {
       // The head is out: all that is left is to break off, so that the caller does not take a part for the whole.
       this.#fault = refusal.code
-      this.#reply.destroy()
+      breakOff(this.#reply, this.#request)
       this.#finish()
       return
     }
@@ -276,29 +366,17 @@ export class Flight implements Dispatcher.DispatchHandler {
   // The upstream's answer, held or streamed.
 
   #receive(): void {
-    if (this.#over) return
     const response = this.exchange.response!
+    const { responseBody, responseBytesMax, responseMustBeHeld } = this.#program
     this.#responseHeaders = response.rawHeaders
     this.#status = response.status
-    const holds = this.#program.responseBody.length > 0 && mayBeHeld(response, this.exchange.method)
-    if (holds) {
-      this.#reception = 'held'
-      if (Number(response.headers['content-length']) > this.#program.responseBytesMax) return this.#tooLargeToHold()
-      if (this.#upstreamEnded) this.#checkResponse()
-      else this.#controller?.resume()
-      return
+    if (responseBody.length === 0 || !mayBeHeld(response, this.exchange.method, responseMustBeHeld)) {
+      return this.#streamHeld()
     }
-    const early = this.#chunks
-    this.#chunks = []
-    this.#beginStream()
-    for (const chunk of early) {
-      this.#responseBytes += chunk.length
-      this.#reply.write(chunk)
-    }
-    if (this.#upstreamEnded) {
-      this.#reply.end()
-      this.#finish()
-    } else this.#controller?.resume()
+    this.#reception = 'held'
+    if (this.#announcedBytes > responseBytesMax || this.#bytesHeld > responseBytesMax) this.#tooLargeToHold()
+    else if (this.#upstreamEnded) this.#checkResponse()
+    else this.#controller?.resume()
   }
 
   #hold(chunk: Buffer): void {
@@ -310,14 +388,42 @@ export class Flight implements Dispatcher.DispatchHandler {
   #tooLargeToHold(): void {
     if (this.#program.responseMustBeHeld) return this.#refuse(upstreamDenials.tooLarge)
     this.exchange.observe(upstreamDenials.tooLarge)
+    this.#streamHeld()
+  }
+
+  /** What was kept back goes out, and what follows streams. */
+  #streamHeld(): void {
     const early = this.#chunks
     this.#chunks = []
-    this.#beginStream()
+    if (!this.#beginStream()) return
+    let drained = true
     for (const chunk of early) {
       this.#responseBytes += chunk.length
-      this.#reply.write(chunk)
+      drained = this.#reply.write(chunk)
     }
-    this.#controller?.resume()
+    if (this.#upstreamEnded) {
+      this.#endReply()
+      this.#finish()
+    } else if (drained) this.#controller?.resume()
+    else {
+      this.#controller?.pause()
+      this.#resumeWhenDrained()
+    }
+  }
+
+  /** At most one listener waits at a time, whatever the upstream's client does after a pause. */
+  #resumeWhenDrained(): void {
+    if (this.#waitsForDrain) return
+    this.#waitsForDrain = true
+    this.#reply.once('drain', () => {
+      this.#waitsForDrain = false
+      if (!this.#over) this.#controller?.resume()
+    })
+  }
+
+  #endReply(): void {
+    this.#replyEnded = true
+    this.#reply.end()
   }
 
   #checkResponse(): void {
@@ -330,17 +436,13 @@ export class Flight implements Dispatcher.DispatchHandler {
       this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
       return
     }
-    void decodeBody(body, coding, this.#program.responseBytesMax).then(
-      (decoded) => {
-        if (this.#over) return
-        response.body = decoded
-        dropHeader(response.rawHeaders, 'content-encoding')
-        this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
-      },
-      () => {
-        if (!this.#over) this.#refuse(upstreamDenials.coding)
-      },
-    )
+    const decoding = decodeBody(body, coding, this.#program.responseBytesMax).catch(() => upstreamDenials.coding)
+    this.#later(decoding, (decoded) => {
+      if (!Buffer.isBuffer(decoded)) return this.#refuse(decoded)
+      response.body = decoded
+      dropHeader(response.rawHeaders, 'content-encoding')
+      this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
+    })
   }
 
   #sendHeld(): void {
@@ -352,18 +454,21 @@ export class Flight implements Dispatcher.DispatchHandler {
     dropHeader(this.#responseHeaders, 'content-length')
     dropHeader(this.#responseHeaders, 'transfer-encoding')
     this.#responseHeaders.push('content-length', String(body.length))
-    this.#writeHead()
+    if (!this.#writeHead()) return
     this.#responseBytes = body.length
+    this.#replyEnded = true
     this.#reply.end(body)
     this.#finish()
   }
 
-  #beginStream(): void {
+  #beginStream(): boolean {
+    if (!this.#writeHead()) return false
     this.#reception = 'streamed'
-    this.#writeHead()
+    return true
   }
 
-  #writeHead(): void {
+  /** Sends the upstream's head; refuses one that cannot be sent and tells `false`. */
+  #writeHead(): boolean {
     const rules = this.#program.responseHeaders
     const all = this.#responseHeaders
     const flat: string[] = []
@@ -374,15 +479,22 @@ export class Flight implements Dispatcher.DispatchHandler {
     for (let i = 0; i < common.length; i++) flat.push(common[i]!)
     flat.push('portcullis-request-id', this.exchange.id)
     if (this.exchange.replyHeaders.length > 0) overlayHeaders(flat, this.exchange.replyHeaders)
+    try {
+      writeHead(this.#reply, this.#status, flat)
+    } catch (error) {
+      // A status beyond 599 over HTTP/2, or a value with a control character.
+      this.#refuse({ ...upstreamDenials.malformed, evidence: { error: (error as NodeJS.ErrnoException).code } })
+      return false
+    }
     this.#responseHeaders = flat
-    writeHead(this.#reply, this.#status, flat)
+    return true
   }
 
   #passTrailers(trailers: IncomingHttpHeaders): void {
     // Trailers may be sent only in a body without a fixed length (RFC 9110, 6.5); node:http checks that.
     for (const name in trailers) {
       const value = trailers[name]
-      if (value !== undefined && this.#program.responseHeaders.get(name).keep) {
+      if (value !== undefined && !neverTrailers.has(name) && this.#program.responseHeaders.get(name).keep) {
         this.#reply.addTrailers({ [name]: Array.isArray(value) ? value.join(', ') : value })
       }
     }
@@ -395,7 +507,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.exchange.denial = refusal
     if (this.#reply.headersSent) {
       this.#fault = refusal.code
-      this.#reply.destroy()
+      breakOff(this.#reply, this.#request)
       this.#dropUpstream(refusal.code)
       this.#finish()
       return
@@ -425,12 +537,34 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#status = status
     this.#responseHeaders = headers
     this.#responseBytes = body?.length ?? 0
-    const unread = !this.#request.readableEnded && bringsBody(this.#request)
-    if (unread && this.#reply.stream === undefined) headers.push('connection', 'close')
-    writeHead(this.#reply, status, headers)
-    this.#reply.end(body)
-    if (unread) dropBody(this.#request)
+    const request = this.#request
+    const unread = !request.readableEnded && bringsBody(request)
+    if (!unread) {
+      writeHead(this.#reply, status, headers)
+      this.#reply.end(body)
+    } else this.#sendBeforeBody(status, headers, body)
     this.#finish()
+  }
+
+  /** A reply to a request whose body was not read: neither may it cost much, nor a reset keep the reply from the caller. */
+  #sendBeforeBody(status: number, headers: string[], body: string | undefined): void {
+    const reply = this.#reply
+    const request = this.#request
+    const http2 = reply.stream !== undefined
+    const waits = awaitsContinue(request)
+    // A small one is on its way already: node:http drops it, and the connection stays.
+    const small = Number(request.headers['content-length']) <= smallBodyBytes
+    if (!http2 && (waits || !small)) headers.push('connection', 'close')
+    writeHead(reply, status, headers)
+    if (http2 || waits || small || body === undefined) {
+      reply.end(body)
+      if (!waits) dropBody(request, () => {})
+      return
+    }
+    // The reply is complete to the caller by its length. It ends here only after the body did: closing over unread bytes
+    // would reset the connection and take the reply with it (RFC 9112, 9.6).
+    reply.write(Buffer.from(body))
+    dropBody(request, () => reply.end())
   }
 
   #dropUpstream(reason: string): void {
@@ -441,6 +575,8 @@ export class Flight implements Dispatcher.DispatchHandler {
 
   #callerGone(): void {
     if (this.#over) return
+    // All was said, and the upstream has only not ended yet.
+    if (this.#replyEnded) return this.#finish()
     this.#fault = 'client.gone'
     this.#status ||= 499
     this.#dropUpstream('client.gone')
@@ -454,10 +590,18 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#target = undefined
   }
 
+  /** A streamed body whose rest nobody wants any more. */
+  #leaveBody(body: PassingBody): void {
+    body.destroy()
+    if (!this.#request.destroyed) dropBody(this.#request, () => {})
+  }
+
   #finish(): void {
     if (this.#over) return
     this.#over = true
     this.#giveBack()
+    clearTimeout(this.#timer)
+    if (this.#body instanceof PassingBody && !this.#request.readableEnded) this.#leaveBody(this.#body)
     this.#land(this, {
       status: this.#status,
       requestBytes: this.#body instanceof PassingBody ? this.#body.bytes : this.#requestBytes,
@@ -469,10 +613,36 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 }
 
+/** The client sends its body only when told to (RFC 9110, 10.1.1); HTTP/1.0 does not know the word. */
+function awaitsContinue(request: IncomingRequest): boolean {
+  return request.headers.expect !== undefined && !(request.httpVersionMajor === 1 && request.httpVersionMinor === 0)
+}
+
+function isEventStream(contentType: string): boolean {
+  return contentType.startsWith('text/event-stream')
+}
+
+/** Fields that frame, route or protect a message, and so come too late in a trailer (RFC 9110, 6.5.1). */
+const neverTrailers = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'host',
+  'location',
+  'set-cookie',
+  'www-authenticate',
+])
+
 /** Header object of the upstream's client to a flat list; several values of one name stay several. */
 function flatten(headers: IncomingHttpHeaders): string[] {
   const flat: string[] = []
+  const { connection } = headers
+  const options = connection === undefined ? none : connectionOptions([connection].flat().join(','))
   for (const name in headers) {
+    if (options.length > 0 && options.includes(name)) continue
     const value = headers[name]
     if (typeof value === 'string') flat.push(name, value)
     else if (value !== undefined) for (const one of value) flat.push(name, one)
@@ -480,26 +650,38 @@ function flatten(headers: IncomingHttpHeaders): string[] {
   return flat
 }
 
+const none: readonly string[] = []
+
 function dropHeader(flat: string[], name: string): void {
   for (let i = flat.length - 2; i >= 0; i -= 2) if (flat[i] === name) flat.splice(i, 2)
 }
 
-/** A whole body that ends is held; events, and answers without a body, are not. */
-function mayBeHeld(response: UpstreamReply, method: string): boolean {
+/** A whole body that ends is held; events, answers without a body and parts that nobody insists on seeing are not. */
+function mayBeHeld(response: UpstreamReply, method: string, must: boolean): boolean {
   const { status } = response
   if (method === 'HEAD' || status === 204 || status === 304 || status === 205) return false
-  return !(response.headers['content-type'] ?? '').startsWith('text/event-stream')
+  if (status === 206 && !must) return false
+  return !isEventStream(response.headers['content-type'] ?? '')
 }
 
 /** Takes the rest of a refused body for a moment, so that the caller can read the refusal before the connection ends. */
-function dropBody(request: IncomingRequest): void {
+function dropBody(request: IncomingRequest, done: () => void): void {
   let bytes = 0
-  const stop = setTimeout(() => request.destroy(), unreadMsMax)
+  let over = false
+  const finish = (whole: boolean) => {
+    if (over) return
+    over = true
+    clearTimeout(stop)
+    done()
+    if (!whole) request.destroy()
+  }
+  const stop = setTimeout(() => finish(false), unreadMsMax)
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > unreadBytesMax) request.destroy()
+    if (bytes > unreadBytesMax) finish(false)
   })
-  request.once('close', () => clearTimeout(stop))
-  request.once('error', () => clearTimeout(stop))
+  request.once('end', () => finish(true))
+  request.once('close', () => finish(true))
+  request.once('error', () => finish(true))
   request.resume()
 }

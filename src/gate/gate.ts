@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import { type Logger, silentLogger } from '../base/log.ts'
 import { defaultSecurityHeaders } from '../http/security-headers.ts'
-import type { Sink } from '../traffic/passage.ts'
+import type { Passage, Sink } from '../traffic/passage.ts'
 import { type IncomingRequest, readArrival } from './arrival.ts'
 import { type Arrival, Exchange } from './exchange.ts'
 import { type Ending, Flight } from './flight.ts'
@@ -33,6 +35,9 @@ export interface Gate {
 
 const unroutable = denial(404, 'gate.unroutable', 'Nothing is served under this host and path.')
 
+/** In place of an id, where the request could not be read so far that it got one. */
+const unreadId = 'req_unread'
+
 /** Counts the exchanges of a load, so that it is closed after the last one. */
 class LoadInUse {
   readonly load: Load
@@ -56,17 +61,25 @@ class LoadInUse {
     if (this.#flights === 0) this.#retired?.()
   }
 
+  /** Resolves when the last exchange is over and the load is closed. */
   async retire(): Promise<void> {
     if (this.#flights > 0) await new Promise<void>((resolve) => (this.#retired = resolve))
     await this.load.close()
   }
 }
 
+export interface GateOptions {
+  readonly sink: Sink
+  readonly now: Clock
+  /** Told of the gate's own failures. */
+  readonly log?: Logger
+}
+
 /** A gate that serves by `load` and tells `sink` of every exchange. */
-export function createGate(first: Load, options: { readonly sink: Sink; readonly now: Clock }): Gate {
-  const { sink, now } = options
+export function createGate(first: Load, options: GateOptions): Gate {
+  const { sink, now, log = silentLogger } = options
   let current = new LoadInUse(first)
-  const retiring = new Set<LoadInUse>()
+  const retiring = new Map<LoadInUse, Promise<void>>()
 
   return {
     request(request, reply, peer) {
@@ -79,43 +92,68 @@ export function createGate(first: Load, options: { readonly sink: Sink; readonly
       used.enter()
       const protocol =
         request.httpVersionMajor === 2 ? 'HTTP/2' : request.httpVersionMinor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
-      new Flight(exchange, route, request, reply, (flight, ending) => {
+      const flight = new Flight(exchange, route, request, reply, ({ startedAt }, ending) => {
+        land(exchange, route, ending, protocol, performance.now() - startedAt)
         used.leave()
-        land(exchange, route, ending, protocol, performance.now() - flight.startedAt)
-      }).start()
+      })
+      try {
+        flight.start()
+      } catch (error) {
+        flight.fail(error)
+      }
     },
     upgrade(request, socket, head, peer) {
       const arrival = readArrival(request, peer, now())
-      if ('kind' in arrival) return refuseUpgrade(socket, arrival, '-', defaultSecurityHeaders(peer.encrypted))
+      if ('kind' in arrival) {
+        refuseUpgrade(socket, arrival, unreadId, defaultSecurityHeaders(peer.encrypted))
+        return tellUnrouted(arrival, unreadId, 'websocket', peer)
+      }
       const used = current
       const route = used.load.router(arrival)
-      if (route === undefined)
-        return refuseUpgrade(socket, unroutable, arrival.id, defaultSecurityHeaders(peer.encrypted))
+      if (route === undefined) {
+        refuseUpgrade(socket, unroutable, arrival.id, defaultSecurityHeaders(peer.encrypted))
+        return tellUnrouted(unroutable, arrival.id, 'websocket', peer, arrival)
+      }
       const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
       const startedAt = performance.now()
       used.enter()
       openTunnel(exchange, route, socket, head, (ending) => {
-        used.leave()
         land(exchange, route, ending, 'websocket', performance.now() - startedAt)
+        used.leave()
       })
     },
     swap(load) {
       const old = current
       current = new LoadInUse(load)
-      retiring.add(old)
-      void old.retire().finally(() => retiring.delete(old))
+      retiring.set(old, retire(old))
     },
-    inFlight: () => [...retiring].reduce((sum, { flights }) => sum + flights, current.flights),
+    inFlight: () => [...retiring.keys()].reduce((sum, { flights }) => sum + flights, current.flights),
     async close() {
-      await current.retire()
+      await Promise.all([...retiring.values(), retire(current)])
     },
+  }
+
+  async function retire(used: LoadInUse): Promise<void> {
+    try {
+      await used.retire()
+    } catch (error) {
+      log.error('What a configuration held could not be closed.', { error: messageOf(error) })
+    }
+    retiring.delete(used)
   }
 
   function land(exchange: Exchange, route: Route, ending: Ending, protocol: string, durationMs: number): void {
     exchange.abort()
-    for (const end of route.program.end) end(exchange)
+    for (const end of route.program.end) {
+      try {
+        end(exchange)
+      } catch (error) {
+        // The next one must run all the same: it may give a place back.
+        log.error('A guard failed at the end of an exchange.', { id: exchange.id, error: messageOf(error) })
+      }
+    }
     const { operation, principal } = exchange
-    sink({
+    tell({
       id: exchange.id,
       api: operation.api,
       version: operation.version,
@@ -151,13 +189,17 @@ export function createGate(first: Load, options: { readonly sink: Sink; readonly
     peer: Peer,
     arrival?: Arrival,
   ): void {
-    const id = arrival?.id ?? 'req_unread'
+    const id = arrival?.id ?? unreadId
     const { headers, body } = denialReply(refusal, id, request.headers.accept, defaultSecurityHeaders(peer.encrypted))
     // What could not be read without doubt must not be followed by more on this connection.
     if (reply.stream === undefined) headers.push('connection', 'close')
     writeHead(reply, refusal.status, headers)
     reply.end(body)
-    sink({
+    tellUnrouted(refusal, id, request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1', peer, arrival)
+  }
+
+  function tellUnrouted(refusal: Denial, id: string, protocol: string, peer: Peer, arrival?: Arrival): void {
+    tell({
       id,
       api: '-',
       version: undefined,
@@ -166,23 +208,31 @@ export function createGate(first: Load, options: { readonly sink: Sink; readonly
       method: arrival?.method ?? '-',
       path: arrival?.target.path ?? '-',
       query: '',
-      protocol: request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1',
+      protocol,
       receivedAt: now(),
       durationMs: 0,
       upstreamMs: undefined,
       status: refusal.status,
       requestBytes: 0,
-      responseBytes: body.length,
+      responseBytes: 0,
       address: arrival?.address ?? peer.address,
       user: undefined,
       application: undefined,
       credential: undefined,
       requestHeaders: {},
-      responseHeaders: headers,
+      responseHeaders: [],
       denial: refusal,
       observed: [],
       fault: undefined,
       traceId: undefined,
     })
+  }
+
+  function tell(passage: Passage): void {
+    try {
+      sink(passage)
+    } catch (error) {
+      log.error('An exchange could not be told.', { id: passage.id, error: messageOf(error) })
+    }
   }
 }

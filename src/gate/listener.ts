@@ -52,6 +52,9 @@ export interface ListenerOptions {
   readonly bodyWindowMs?: number
 }
 
+/** What a reload may change beside the entry of `listen`. */
+export type ListenerChange = Partial<Pick<ListenerOptions, 'limits' | 'trusted' | 'httpsPort'>>
+
 export interface Listener {
   readonly host: string
   /** The port really listened on. */
@@ -59,8 +62,11 @@ export interface Listener {
   readonly scheme: 'http' | 'https'
   /** The file of the authority behind a development certificate, for the caller's `--cacert`. */
   readonly authorityFile: string | undefined
-  /** Takes over new certificates for new handshakes. Throws and keeps the old ones when the new ones are bad. */
-  update(entry: ListenSettings): Promise<void>
+  /**
+   * Takes over new certificates for new handshakes, and limits and trusted proxies where they are given. Throws and
+   * keeps everything as it was when something is bad.
+   */
+  update(entry: ListenSettings, change?: ListenerChange): Promise<void>
   /** Stops accepting, closes what is idle, lets what is under way finish until the deadline. */
   drain(deadlineMs: number): Promise<void>
   /** Closes everything at once. */
@@ -111,12 +117,11 @@ const drainLookMs = 25
 class Wire implements Listener {
   readonly scheme: 'http' | 'https'
   #entry: ListenSettings
-  readonly #options: ListenerOptions
-  readonly #limits: ConnectionLimits
+  #options: ListenerOptions
   readonly #front: TlsFront | undefined
   readonly #tcp = createTcpServer({ noDelay: true, allowHalfOpen: true })
   readonly #http1: HttpServer
-  readonly #http2: Http2Server | undefined
+  #http2: Http2Server | undefined
   /** Plain HTTP where TLS is spoken: for an answer that can be read. */
   readonly #plain: HttpServer | undefined
   readonly #connections = new Set<Connection>()
@@ -128,11 +133,10 @@ class Wire implements Listener {
     this.scheme = front === undefined ? 'http' : 'https'
     this.#entry = entry
     this.#options = options
-    this.#limits = options.limits
     this.#front = front
     this.#http1 = this.#createHttp1(
       entry.redirect === 'https'
-        ? (request, reply, connection) => this.#redirect(request, reply, connection, options.httpsPort ?? 443)
+        ? (request, reply, connection) => this.#redirect(request, reply, connection, this.#options.httpsPort ?? 443)
         : (request, reply, connection) => this.#serve(request, reply, connection),
     )
     if (front !== undefined) {
@@ -141,6 +145,10 @@ class Wire implements Listener {
         this.#redirect(request, reply, connection, this.port),
       )
     }
+  }
+
+  get #limits(): ConnectionLimits {
+    return this.#options.limits
   }
 
   get host(): string {
@@ -171,11 +179,40 @@ class Wire implements Listener {
     for (const server of [this.#http1, this.#plain]) server?.emit('listening')
   }
 
-  async update(entry: ListenSettings): Promise<void> {
-    if (schemeOf(entry) !== this.scheme)
+  async update(entry: ListenSettings, change: ListenerChange = {}): Promise<void> {
+    if (schemeOf(entry) !== this.scheme) {
       throw new ConfigError('P1086', 'a listener cannot change between http and https')
-    await this.#front?.update(entry)
+    }
+    await this.#front?.update(entry, change.limits)
     this.#entry = entry
+    this.#options = { ...this.#options, ...change }
+    if (change.limits !== undefined) this.#takeLimits()
+    if (change.trusted !== undefined) {
+      for (const connection of this.#connections) connection.peer = this.#trust(connection.peer!)
+    }
+  }
+
+  /** node:http reads these anew for each connection or round; HTTP/2 connections keep those they began with. */
+  #takeLimits(): void {
+    const limits = this.#limits
+    this.#tcp.maxConnections = limits.connections
+    for (const server of [this.#http1, this.#plain]) {
+      if (server === undefined) continue
+      server.headersTimeout = Math.min(limits.headTimeout, limits.requestTimeout)
+      server.requestTimeout = limits.requestTimeout
+      server.keepAliveTimeout = limits.idleTimeout
+      ;(server as HttpServer & { maxHeaderSize: number }).maxHeaderSize = limits.headerBytes
+    }
+    if (this.#http2 !== undefined) this.#http2 = this.#createHttp2()
+    clearInterval(this.#timer)
+    this.#timer = setInterval(() => this.#look(), lookMs(limits)).unref()
+  }
+
+  /** Says of a peer whether its word on others counts. */
+  #trust(peer: Peer): Peer {
+    const { trusted } = this.#options
+    const isTrusted = trusted.has(peer.address)
+    return { ...peer, trusted: isTrusted, proxies: isTrusted ? trusted : undefined }
   }
 
   async drain(deadlineMs: number): Promise<void> {
@@ -225,13 +262,12 @@ class Wire implements Listener {
     }
     this.#perNetwork.set(network, open + 1)
     const connection = new Connection(socket, network, performance.now())
-    connection.peer = {
+    connection.peer = this.#trust({
       address,
       encrypted: this.#entry.behindTlsTerminator,
       certificate: undefined,
       trusted,
-      proxies: trusted ? this.#options.trusted : undefined,
-    }
+    })
     this.#connections.add(connection)
     socket.once('close', () => {
       this.#connections.delete(connection)
@@ -308,15 +344,16 @@ class Wire implements Listener {
     })
     // No limit here: node:http would drop what is beyond it without a word. `#begin` counts and refuses.
     server.maxHeadersCount = 0
-    // A client that has sent all it wants to say may close its half and wait for the answer (RFC 9112, 9.6).
-    ;(server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true
+    // A client that closes its half while it waits is gone, as for nginx and Go: what is sent to it after that would most
+    // often meet a closed door, and meanwhile an upstream would work and a place be taken for nobody.
+    ;(server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = false
     const onRequest = (request: IncomingMessage, reply: ServerResponse) => {
       const connection = (request.socket as Known)[connectionOf]!
       if (!connection.begin(request, reply)) return this.#refuse(reply, refusals.pipelining, connection)
-      if (request.rawHeaders.length > limits.headerCount * 2) {
+      if (request.rawHeaders.length > this.#limits.headerCount * 2) {
         return this.#refuse(reply, refusals.headerCount, connection)
       }
-      if (this.#draining || connection.requests >= limits.requestsPerConnection) reply.shouldKeepAlive = false
+      if (this.#draining || connection.requests >= this.#limits.requestsPerConnection) reply.shouldKeepAlive = false
       serve(request, reply, connection)
     }
     server.on('request', onRequest)
@@ -334,7 +371,8 @@ class Wire implements Listener {
       if (server === this.#plain || this.#entry.redirect === 'https') {
         return this.#refuseRaw(refusals.plain, connection)
       }
-      if (request.rawHeaders.length > limits.headerCount * 2) return this.#refuseRaw(refusals.headerCount, connection)
+      if (request.rawHeaders.length > this.#limits.headerCount * 2)
+        return this.#refuseRaw(refusals.headerCount, connection)
       if (connection.reply !== undefined && !connection.reply.writableFinished) {
         return this.#refuseRaw(refusals.upgrade, connection)
       }

@@ -1,4 +1,7 @@
+import { constants as http2, type ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
 import { renderProblem } from '../http/problem.ts'
+import type { IncomingRequest } from './arrival.ts'
 import type { Answer, Denial } from './verdict.ts'
 
 /**
@@ -25,6 +28,27 @@ export function writeHead(reply: OutgoingReply, status: number, flat: string[]):
   else reply.writeHead(status, flat)
 }
 
+const singleValued = new Set([
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'age',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'retry-after',
+  'tk',
+  'x-content-type-options',
+])
+
 function foldHeaders(flat: readonly string[]): Record<string, string | string[]> {
   const folded: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < flat.length; i += 2) {
@@ -33,10 +57,29 @@ function foldHeaders(flat: readonly string[]): Record<string, string | string[]>
     const before = folded[name]
     const value = flat[i + 1]!
     if (before === undefined) folded[name] = value
+    // HTTP/2 through node refuses two of these; the first counts, as it does for node's own client.
+    else if (singleValued.has(name)) continue
     else if (typeof before === 'string') folded[name] = [before, value]
     else before.push(value)
   }
   return folded
+}
+
+/**
+ * Ends a reply whose head is out so that nobody can take the part for the whole: a missing last chunk or byte in
+ * HTTP/1.1, an error on the stream in HTTP/2, a reset where the end of the connection is the end of the body (HTTP/1.0).
+ */
+export function breakOff(reply: OutgoingReply, request: IncomingRequest): void {
+  const stream = reply.stream as Partial<ServerHttp2Stream> | undefined
+  if (stream?.close !== undefined) stream.close(http2.NGHTTP2_INTERNAL_ERROR)
+  else if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) resetConnection(request)
+  reply.destroy()
+}
+
+function resetConnection(request: IncomingRequest): void {
+  const socket = request.socket as (Partial<Socket> & { readonly encrypted?: boolean }) | undefined
+  // Over TLS the missing close_notify tells the same (RFC 8446, 6.1).
+  if (socket?.encrypted !== true) socket?.resetAndDestroy?.()
 }
 
 /** Puts later headers over earlier ones of the same name. */
@@ -53,8 +96,8 @@ export function overlayHeaders(flat: string[], over: readonly string[]): void {
   }
 }
 
-/** Where the page about a denial's code stands. */
-export const docsBase = 'https://portcullis.dev/denials#'
+/** Where the page about a denial's code stands: on the gate itself, so that it can be read wherever the gate can be reached. */
+export const docsBase = '/.well-known/portcullis/denials/'
 
 /** A refusal as the caller sees it: RFC 9457 in JSON or XML. */
 export function denialReply(

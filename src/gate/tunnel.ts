@@ -5,14 +5,18 @@ import type { Dispatcher } from 'undici'
 import type { Exchange } from './exchange.ts'
 import type { Ending } from './flight.ts'
 import { upstreamHeaders, upstreamPath } from './forward.ts'
-import { replyHeadersFor, runPhase } from './program.ts'
+import { failed, replyHeadersFor, runPhase } from './program.ts'
 import { denialReply } from './reply.ts'
 import type { Route } from './router.ts'
-import { upstreamDenial } from './upstream.ts'
+import { isFailure, upstreamDenial } from './upstream.ts'
 import { type Denial, denial, type Verdict } from './verdict.ts'
 
 const notUpgraded = denial(502, 'upstream.not-upgraded', 'The service behind the gate did not switch protocols.')
 const answered = denial(403, 'gate.upgrade-refused', 'This connection may not be upgraded.')
+const wrongMethod = denial(400, 'gate.upgrade-method', 'A connection is upgraded to WebSocket by GET.')
+
+/** How long the other side may take to end once one has: a peer that never closes must not hold a place for good. */
+const lingerMs = 5_000
 
 /** Writes a refusal over a socket that has left HTTP's hands, and ends it. */
 export function refuseUpgrade(socket: Duplex, refusal: Denial, id: string, common: readonly string[]): void {
@@ -20,6 +24,17 @@ export function refuseUpgrade(socket: Duplex, refusal: Denial, id: string, commo
   headers.push('connection', 'close')
   socket.on('error', () => {})
   socket.end(head(refusal.status, headers) + body)
+  // What still comes is read, so that the end is seen, and dropped.
+  socket.resume()
+  endSoon(socket)
+}
+
+/** Destroys a socket that was ended and does not end by itself. */
+function endSoon(socket: Duplex): void {
+  socket.once('end', () => socket.destroy())
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
 }
 
 function head(status: number, flat: readonly string[]): string {
@@ -39,7 +54,6 @@ export function openTunnel(
   early: Buffer,
   land: (ending: Ending) => void,
 ): void {
-  const startedAt = performance.now()
   let over = false
   let upstreamSocket: Duplex | undefined
   let controller: Dispatcher.DispatchController | undefined
@@ -62,9 +76,14 @@ export function openTunnel(
     refuseUpgrade(socket, refusal, exchange.id, common)
     finish(refusal.status, common, undefined)
   }
-  const settle = (verdict: Verdict) => {
-    if (over) return
-    if (verdict === undefined) connect()
+  const fail = (error: unknown) => {
+    refuse(failed(error))
+    controller?.abort(new Error('gate.guard-failed'))
+  }
+  const goOn = (verdict: Verdict | Promise<Verdict>, next: () => void) => {
+    if (verdict instanceof Promise) verdict.then((late) => goOn(late, next)).catch(fail)
+    else if (over) return
+    else if (verdict === undefined) next()
     else refuse(verdict.kind === 'denial' ? verdict : answered)
   }
   socket.on('error', () => socket.destroy())
@@ -73,17 +92,25 @@ export function openTunnel(
     upstreamSocket?.destroy()
     finish(upstreamSocket === undefined ? 499 : 101, [], upstreamSocket === undefined ? 'client.gone' : undefined)
   })
-  const verdict = runPhase(route.program.requestHead, exchange)
-  if (verdict instanceof Promise) void verdict.then(settle)
-  else settle(verdict)
+  // RFC 6455, 4.1. Another method would pass by what its guards want to see of a body.
+  if (exchange.method !== 'GET') refuse(wrongMethod)
+  else {
+    goOn(runPhase(route.program.requestHead, exchange), () => {
+      exchange.requestBody = noBody
+      goOn(runPhase(route.program.requestBody, exchange), connect)
+    })
+  }
 
   function connect(): void {
-    const target = route.mount.upstream.pick(exchange)
+    const { upstream } = route.mount
+    const target = upstream.pick(exchange)
     if ('kind' in target) return refuse(target)
     giveBack = () => {
-      route.mount.upstream.release(target)
+      upstream.release(target)
       giveBack = undefined
     }
+    const report = (went: 'well' | 'badly') => upstream.report(target, went, performance.now() - askedAt)
+    const askedAt = performance.now()
     try {
       target.dispatcher.dispatch(
         {
@@ -92,26 +119,36 @@ export function openTunnel(
           method: exchange.method as Dispatcher.HttpMethod,
           headers: upstreamHeaders(exchange, route.program),
           upgrade: exchange.upgrade ?? 'websocket',
-          headersTimeout: route.mount.upstream.settings.timeouts.head,
+          headersTimeout: upstream.settings.timeouts.head,
         },
         {
           onRequestStart(given) {
             controller = given
             if (over) given.abort(new Error('client.gone'))
           },
-          onRequestUpgrade(_controller, status, headers, upstream) {
-            headMs = performance.now() - startedAt
-            join(status, headers, upstream)
+          onRequestUpgrade(_controller, status, headers, joined) {
+            headMs = performance.now() - askedAt
+            report('well')
+            try {
+              join(status, headers, joined)
+            } catch (error) {
+              joined.destroy()
+              fail(error)
+            }
           },
           onResponseStart(given, status) {
-            if (status >= 200) {
-              refuse({ ...notUpgraded, evidence: { status } })
-              given.abort(new Error('not upgraded'))
-            }
+            if (status < 200) return
+            report(isFailure(status) ? 'badly' : 'well')
+            // A handshake that the service itself refuses is told as that: 401 and 403 mean something to clients.
+            const told = status >= 400 && status < 500 ? status : notUpgraded.status
+            refuse({ ...notUpgraded, status: told, evidence: { status } })
+            given.abort(new Error('not upgraded'))
           },
           onResponseData() {},
           onResponseEnd() {},
           onResponseError(_controller, error) {
+            if (over) return
+            report('badly')
             refuse(upstreamDenial(error))
           },
         },
@@ -137,7 +174,11 @@ export function openTunnel(
     socket.write(head(status, flat))
     if (early.length > 0) upstream.write(early)
     upstream.on('error', () => upstream.destroy())
-    upstream.once('close', () => socket.end())
+    upstream.once('close', () => {
+      socket.end()
+      endSoon(socket)
+    })
+    socket.once('end', () => endSoon(upstream))
     upstream.on('data', (chunk: Buffer) => {
       toCaller += chunk.length
     })
@@ -148,3 +189,5 @@ export function openTunnel(
     socket.pipe(upstream)
   }
 }
+
+const noBody = Buffer.alloc(0)

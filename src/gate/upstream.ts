@@ -56,8 +56,8 @@ interface TargetState extends UpstreamTarget {
   contrary: number
 }
 
-/** Retries that may be saved up while all is well. */
-const retryTokensMax = 50
+/** Retries that may be saved up while all is well: enough for a restart of one target, too few to bury it. */
+const retryTokensMax = 20
 
 /** Opens the pools and starts the probes. Connections are made on first use. */
 export function createUpstream(
@@ -80,7 +80,7 @@ export function createUpstream(
   })
   const inFlightMax = settings.connections + settings.queue
   const weights = targets.reduce((sum, { weight }) => sum + weight, 0)
-  let retryTokens = retryTokensMax
+  let retryTokens = settings.retries.budget === 0 ? 0 : retryTokensMax
   const stopProbes = startProbes(targets, settings, log)
 
   function pickOnly(target: TargetState): UpstreamTarget | Denial {
@@ -146,11 +146,14 @@ function restOf(target: TargetState): Denial {
 
 function openPool(origin: string, settings: UpstreamSettings): Pool {
   const { tls, timeouts } = settings
+  const h2 = settings.protocol === 'h2'
   return new Pool(origin, {
     connections: settings.connections,
-    // Never more than one request on a connection: no head-of-line blocking, no doubt about what may be tried again.
+    // Never more than one request of HTTP/1.1 on a connection: no head-of-line blocking, no doubt about what may be tried again.
     pipelining: 1,
-    allowH2: settings.protocol === 'h2',
+    allowH2: h2,
+    // Over http:// with prior knowledge (RFC 9113, 3.3): there is no handshake to choose the protocol in.
+    ...(h2 && origin.startsWith('http:') ? { useH2c: true } : {}),
     headersTimeout: timeouts.head,
     bodyTimeout: timeouts.idle,
     connect: {
@@ -235,7 +238,12 @@ export function upstreamDenial(error: unknown): Denial {
     return { ...upstreamDenials.malformed, evidence }
   }
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|EPROTO/.test(code)) return { ...upstreamDenials.tls, evidence }
-  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') {
+  if (
+    code === 'UND_ERR_SOCKET' ||
+    code === 'ECONNRESET' ||
+    code === 'EPIPE' ||
+    /^ERR_HTTP2_|^UND_ERR_INFO$/.test(code)
+  ) {
     return { ...upstreamDenials.reset, evidence }
   }
   return { ...upstreamDenials.unreachable, evidence }
