@@ -72,8 +72,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
     return openListener(entry, {
       handlers: { request: to.request, upgrade: to.upgrade },
-      limits: from.settings.connection,
-      trusted: new RangeSet(from.settings.trustedProxies.map((range) => parseIpRange(range))),
+      ...connectionRules(from),
       log,
       stateDir,
       now,
@@ -91,7 +90,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
       for (const [key, entry] of entriesOf(next)) {
         const old = listeners.get(key)
         if (old === undefined) added.set(key, await open(entry, next, gate))
-        else await old.update(entry)
+        else await old.update(entry, connectionRules(next))
       }
     } catch (error) {
       await Promise.all([...added.values()].map((listener) => listener.close()))
@@ -159,4 +158,14 @@ function entriesOf({ settings }: Config): ReadonlyMap<string, ListenSettings> {
     entries.set(key, entry)
   }
   return entries
+}
+
+/** What holds for every listener alike. */
+function connectionRules({ settings }: Config) {
+  const https = settings.listen.find(({ tls, redirect }) => tls !== 'off' && redirect === undefined)
+  return {
+    limits: settings.connection,
+    trusted: new RangeSet(settings.trustedProxies.map((range) => parseIpRange(range))),
+    ...(https === undefined ? {} : { httpsPort: https.port }),
+  }
 }

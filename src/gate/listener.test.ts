@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { fields, frame, framesOf, frameType, preface, type RawClient, rawClient, until } from '../../test/kit/raw.ts'
 import { startWire, type TestWire, type TestWireInput } from '../../test/kit/wire.ts'
+import { parseIpRange, RangeSet } from '../base/ip.ts'
+import { rootShape } from '../config/settings.ts'
 
 let stateDir: string
 beforeAll(async () => {
@@ -492,5 +494,38 @@ describe('L7: HTTP/2 connections', () => {
     const idle = await opened()
     await idle.whole(4_000)
     expect(errorOf(idle.bytes(), frameType.goaway)).toBe(0)
+  })
+})
+
+describe('a reload', () => {
+  const entry = { port: 0, host: '127.0.0.1', tls: 'off', behindTlsTerminator: false, http2: true } as const
+
+  test('brings new limits to new connections', async () => {
+    await start()
+    const limits = { ...rootShape.connection.parse(undefined), headTimeout: 150, headerBytes: 4_096, headerCount: 10 }
+    await wire!.listener.update(entry, { limits })
+    const large = (await client()).send(get('/a', `X: ${'a'.repeat(5_000)}\r\n`))
+    expect(await large.whole()).toMatch(/^HTTP\/1\.1 431 /)
+    const many = (await client()).send(get('/a', 'X: a\r\n'.repeat(10)))
+    expect(await many.whole()).toMatch(/^HTTP\/1\.1 431 /)
+    const slow = (await client()).send('GET /a HT')
+    expect(await slow.whole()).toMatch(/^HTTP\/1\.1 408 /)
+    await isAnswered()
+  })
+
+  test('changes whose word on the client counts, for open connections too', async () => {
+    await start()
+    const open = (await client()).send(get('/1', 'X-Forwarded-For: 203.0.113.9\r\n'))
+    await open.status()
+    await wire!.listener.update(entry, { trusted: new RangeSet([parseIpRange('127.0.0.0/8')]) })
+    open.send(get('/2', 'X-Forwarded-For: 203.0.113.9\r\n'))
+    await until(() => wire!.arrivals.length === 2, 'the second request')
+    expect(wire!.arrivals.map(({ address }) => address)).toEqual(['127.0.0.1', '203.0.113.9'])
+  })
+
+  test('cannot turn http into https', async () => {
+    await start()
+    await expect(wire!.listener.update({ ...entry, tls: 'development' })).rejects.toMatchObject({ code: 'P1086' })
+    await isAnswered()
   })
 })

@@ -304,8 +304,10 @@ describe('L7: size, count and time', () => {
     await isUnharmed(before)
   })
 
-  test('a whole request whose sender closes its half is answered', async () => {
-    expect(await (await client()).send(get('/a')).end().whole()).toMatch(/^HTTP\/1\.1 200 /)
+  test('a sender that closes its half while it waits is gone, and holds nothing up', async () => {
+    const one = (await client()).send(get('/a')).end()
+    await one.whole()
+    expect(await (await client()).send(get('/a')).status()).toBe(200)
   })
 
   test('an oversize body is refused before it is read, and unasked for under 100-continue', async () => {

@@ -25,7 +25,7 @@ const acmeProtocol = 'acme-tls/1'
 export interface TlsFront {
   readonly authorityFile: string | undefined
   accept(socket: Socket, first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void
-  update(entry: ListenSettings): Promise<void>
+  update(entry: ListenSettings, limits?: ConnectionLimits): Promise<void>
   /** Tells that the port is open, so that an ACME server can be asked to look. */
   begin(): Promise<void>
   close(): void
@@ -46,7 +46,7 @@ export async function openTlsFront(entry: ListenSettings, options: TlsFrontOptio
 }
 
 class Front implements TlsFront {
-  readonly #options: TlsFrontOptions
+  #options: TlsFrontOptions
   #entry: ListenSettings | undefined
   #server: Server | undefined
   #identities: readonly Identity[] = []
@@ -78,15 +78,16 @@ class Front implements TlsFront {
     this.#server!.emit('connection', socket)
   }
 
-  async update(entry: ListenSettings): Promise<void> {
+  async update(entry: ListenSettings, limits = this.#options.limits): Promise<void> {
     const settings = settingsOf(entry)
     const files = await this.#filesOf(settings)
     // Looked at before they are read: what changes in between is seen as a change.
     const marks = await marksOf(files)
-    const server = await this.#build(entry)
+    const server = await this.#build(entry, limits)
     // From here nothing can fail: new handshakes see the new server object, open connections keep their own.
     this.#server = server
     this.#entry = entry
+    this.#options = { ...this.#options, limits }
     this.#stopWatching()
     this.#stopWatching = watchFiles(files, marks, () => void this.#reload(entry))
     if (this.#begun) await this.begin()
@@ -154,8 +155,8 @@ class Front implements TlsFront {
     }
   }
 
-  async #build(entry: ListenSettings): Promise<Server> {
-    const { now, log, limits } = this.#options
+  async #build(entry: ListenSettings, limits = this.#options.limits): Promise<Server> {
+    const { now, log } = this.#options
     const settings = settingsOf(entry)
     const material = settings === undefined ? await this.#development() : await readTlsMaterial(settings)
     const identities = [...material.identities, ...(await this.#obtained(settings?.acme))]
