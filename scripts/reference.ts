@@ -223,22 +223,26 @@ interface Refusal {
   readonly detail: string
 }
 
-/** docs/reference/denials.md: every refusal, found where it is made. */
-async function denialsPage(): Promise<string> {
+/** Every refusal that the sources make, by code. */
+export async function everyRefusal(): Promise<readonly Refusal[]> {
   const found = new Map<string, Refusal>()
   for (const refusal of [...(await refusalsInSource()), ...(await tokenRefusalsMade())]) {
     if (found.get(refusal.code)?.detail || (found.has(refusal.code) && refusal.detail === '')) continue
     found.set(refusal.code, refusal)
   }
-  const groups = Map.groupBy(
-    [...found.values()].sort((a, b) => (a.code < b.code ? -1 : 1)),
-    ({ code }) => code.slice(0, code.indexOf('.')),
-  )
+  return [...found.values()].sort((a, b) => (a.code < b.code ? -1 : 1))
+}
+
+/** docs/reference/denials.md: every refusal, found where it is made, with what an operator does about it. */
+async function denialsPage(): Promise<string> {
+  const { denialPages } = await import('../src/guards/denials.ts')
+  const groups = Map.groupBy(await everyRefusal(), ({ code }) => code.slice(0, code.indexOf('.')))
   const texts = [...groups].map(([group, refusals]) => {
     const lines = refusals.map(
-      ({ code, status, detail }) => `| <a id="${code}"></a>\`${code}\` | ${status} | ${cell(detail)} |`,
+      ({ code, status, detail }) =>
+        `| <a id="${code}"></a>\`${code}\` | ${status} | ${cell(detail)} | ${cell(denialPages[code]?.operator ?? '')} |`,
     )
-    return `## ${group}\n\n| code | status | what the caller is told |\n|---|---|---|\n${lines.join('\n')}\n`
+    return `## ${group}\n\n| code | status | what the caller is told | for the operator |\n|---|---|---|---|\n${lines.join('\n')}\n`
   })
   return `# Refusals
 

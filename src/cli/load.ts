@@ -16,6 +16,7 @@ import { loadDocument, policyPlace, unlistedOperations } from '../openapi/index.
 import type { ApiDocument } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
+import { denialMount } from './denials.ts'
 
 /** What outlives a reload and is handed to every load. */
 export interface Foundation {
@@ -99,6 +100,8 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
     const mounts: Mount[] = []
     for (const one of served)
       mounts.push(await mountApi(one, config, foundation, { guards, slots, releases, ...given }))
+    const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
+    for (const named of hosts) mounts.push(await denialMount(named, hostFor('portcullis', foundation, slots, releases)))
     const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files)])]
     return { router: createRouter(mounts), close, mounts, served, files }
   } catch (error) {
@@ -151,6 +154,16 @@ function refusePolicies(served: readonly ServedApi[], config: Config, guards: re
   if (wrong.size > 0) throw new ConfigErrors([...wrong.values()])
 }
 
+function hostFor(
+  api: string,
+  { now, store, counters, log }: Foundation,
+  slots: { next: number },
+  releases: (() => void | Promise<void>)[],
+): Host {
+  const slot = () => ({ index: slots.next++ })
+  return { now, store, counters, log, api, slot, onClose: (release) => releases.push(release) }
+}
+
 interface MountContext extends BuildOptions {
   readonly guards: readonly Guard[]
   /** Counts the places that guards take on every exchange. */
@@ -161,7 +174,7 @@ interface MountContext extends BuildOptions {
 async function mountApi(
   { api, version, settings, document, upstream: upstreamSettings }: ServedApi,
   config: Config,
-  { store, counters, log, now }: Foundation,
+  foundation: Foundation,
   { guards, slots, releases, upstream: given }: MountContext,
 ): Promise<Mount> {
   if (upstreamSettings === undefined && given === undefined) {
@@ -172,15 +185,7 @@ async function mountApi(
       hint: 'add `upstream: http://host:port`',
     })
   }
-  const host: Host = {
-    now,
-    store,
-    counters,
-    log,
-    api,
-    slot: () => ({ index: slots.next++ }),
-    onClose: (release) => releases.push(release),
-  }
+  const host = hostFor(api, foundation, slots, releases)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
   const compile = await createCompiler(
@@ -192,7 +197,7 @@ async function mountApi(
     },
     operations,
   )
-  const upstream = given ?? createUpstream(upstreamSettings!, { log, now })
+  const upstream = given ?? createUpstream(upstreamSettings!, foundation)
   releases.push(() => upstream.close())
   const unlisted = unlistedOperations(document)
   const chosen = version === undefined ? undefined : settings.versions?.[version]

@@ -1,0 +1,267 @@
+/**
+ * Every refusal there is: what it means to the caller who got it, and what an operator does about it. The reference
+ * (docs/reference/denials.md) and the pages that a problem's `type` leads to are made from it; a test holds it against the code.
+ */
+export interface DenialPage {
+  /** The statuses it comes with. */
+  readonly status: readonly number[]
+  /** For whoever sent the request. */
+  readonly caller: string
+  /** For whoever runs the gate: which key of the configuration decides. */
+  readonly operator: string
+}
+
+const document = 'Decided by the OpenAPI document; `portcullis explain METHOD /path` shows what was compiled from it.'
+const protocol =
+  'Refused before any rule of an API is asked. Nothing to configure: what cannot be read in one way only is not passed on.'
+const connection = 'Decided by `connection`.'
+const token = 'Decided by `issuers`; the log line of the request has the evidence.'
+const upstream = 'The activity log names the error; `portcullis doctor` asks the upstream.'
+
+export const denialPages: Readonly<Record<string, DenialPage>> = {
+  'auth.api-key-address': page(
+    403,
+    'The key is valid, but only from certain networks.',
+    'Decided when the key was made: `portcullis key create --cidr`.',
+  ),
+  'auth.api-key-expired': page(
+    401,
+    'Ask for a new key.',
+    'Decided by `portcullis key create --expires`; `key rotate` makes a successor.',
+  ),
+  'auth.api-key-revoked': page(
+    401,
+    'The key will not work again. Ask for a new one.',
+    '`portcullis key list` shows when it was revoked.',
+  ),
+  'auth.api-key-unknown': page(
+    401,
+    'Check that the whole key was sent, to the right gate.',
+    '`portcullis key list` shows the keys of this store.',
+  ),
+  'auth.basic-busy': page(
+    503,
+    'Wait for a second and try again.',
+    'More passwords are being checked than the queue holds; somebody may be guessing.',
+  ),
+  'auth.basic-malformed': page(
+    401,
+    'Send `Authorization: Basic` with base64 of `name:password` in UTF-8 (RFC 7617).',
+    '`auth` lists `basic`.',
+  ),
+  'auth.basic-refused': page(401, 'Check name and password.', '`portcullis user list` shows the users.'),
+  'auth.certificate-expired': page(401, 'Renew the client certificate.', 'The listener verified it; its time is over.'),
+  'auth.certificate-revoked': page(
+    401,
+    'Ask for a new client certificate.',
+    "Decided by `auth.mtls.revoked` or the listener's `clientCrl`.",
+  ),
+  'auth.certificate-unnamed': page(401, 'Use a certificate with the expected name.', 'Decided by `auth.mtls.subject`.'),
+  'auth.issuer-unreachable': page(
+    503,
+    'Try again later; the token could not be checked.',
+    "The issuer's keys or its introspection cannot be reached: `portcullis doctor`.",
+  ),
+  'auth.session-cross-site': page(
+    403,
+    "Send the request from the application's own site.",
+    'Decided by `auth.session.origins`.',
+  ),
+  'auth.session-refused': page(401, 'Log in again.', 'The session is unknown, expired or ended.'),
+  'auth.token-malformed': page(
+    401,
+    'Send `Authorization: Bearer` followed by one token.',
+    'The header could not be read as any method of `auth`.',
+  ),
+  'auth.token-algorithm': page(401, 'Sign with an algorithm this API accepts.', token),
+  'auth.token-audience': page(401, 'Ask the issuer for a token for this API.', token),
+  'auth.token-claims': page(401, 'Ask for a token with the claims this API needs.', token),
+  'auth.token-critical': page(401, 'Leave out the extension that the `crit` header names.', token),
+  'auth.token-expired': page(401, 'Fetch a new token.', token),
+  'auth.token-inactive': page(401, 'Fetch a new token.', token),
+  'auth.token-issuer': page(401, 'Fetch a token from the issuer this API trusts.', token),
+  'auth.token-key': page(401, 'Fetch a new token; the issuer has taken its key back.', token),
+  'auth.token-not-yet-valid': page(401, 'Check the clock of the issuer.', token),
+  'auth.token-revoked': page(401, 'Fetch a new token.', token),
+  'auth.token-signature': page(401, 'Fetch a new token; this one was changed on the way.', token),
+  'auth.token-type': page(401, 'Send an access token, not an ID token or another kind.', token),
+  'auth.token-unbound': page(401, 'Show the key that the token is bound to.', token),
+  'auth.unencrypted': page(
+    403,
+    'Use https, and replace the credential: it could be read on the way.',
+    'The listener has `tls: off`; set `behindTlsTerminator` where one stands in front.',
+  ),
+  'authorize.acl': page(
+    403,
+    'Ask for access to this operation.',
+    'Decided by `authorize.acl`; the log names the rule.',
+  ),
+  'authorize.caller-unknown': page(
+    401,
+    'Send a credential; `WWW-Authenticate` names what is accepted.',
+    'Decided by `authorize`.',
+  ),
+  'authorize.permission-missing': page(
+    403,
+    'Ask for a role that permits this.',
+    'Decided by `authorize.roles` and `authorize.permissions`.',
+  ),
+  'concurrency.caller': page(429, 'Let some of your requests end before you send more.', 'Decided by `concurrency`.'),
+  'concurrency.operation': page(503, 'Try again later.', 'Decided by `concurrency`.'),
+  'concurrency.overload': page(
+    503,
+    'Try again later.',
+    'The event loop was late by more than `concurrency.overload.delay`: add workers or machines.',
+  ),
+  'concurrency.total': page(503, 'Try again later.', 'Decided by `concurrency`.'),
+  'cors.method': page(
+    403,
+    'Browsers may not use this method here from another origin.',
+    'Decided by `cors.methods` and the document.',
+  ),
+  'cors.origin': page(
+    403,
+    'Browsers may not use this API from your origin.',
+    'Decided by `cors.origins`; closed by default.',
+  ),
+  'errors.upstream': page(
+    [400, 500],
+    'The service behind this API refused or failed; its own words are not passed on.',
+    'Decided by `errors`; list problem documents in the OpenAPI document to let them pass.',
+  ),
+  'gate.body-incomplete': page(400, 'Send the whole body.', protocol),
+  'gate.body-too-large': page(413, 'Send less.', 'Decided by `validate.maxBody`.'),
+  'gate.content-coding': page(415, 'Use gzip, deflate, br, zstd or none.', protocol),
+  'gate.content-coding-broken': page(400, 'The body is not of the coding that Content-Encoding claims.', protocol),
+  'gate.guard-failed': page(
+    503,
+    'Try again later.',
+    "A guard could not decide, and what is not allowed is refused; the log's evidence names its error.",
+  ),
+  'gate.internal': page(500, 'Try again later.', 'An error of the gate itself. Please report it with the log line.'),
+  'gate.unroutable': page(404, 'Check host and path.', 'Decided by `apis`: `host`, `basePath`, `versions`.'),
+  'gate.upgrade-method': page(400, 'Upgrade to WebSocket by GET.', document),
+  'gate.upgrade-refused': page(403, 'This operation does not take connections of this kind.', document),
+  'ip.denied': page(403, 'This API is not open to your address.', 'Decided by `ip.allow` and `ip.deny`.'),
+  'limits.exceeded': page(
+    429,
+    'Wait as long as `Retry-After` says; `RateLimit` tells what is left.',
+    'Decided by `limits`; the log names which one.',
+  ),
+  'limits.unavailable': page(
+    503,
+    'Try again later.',
+    'The shared counters are down and the limit says `onFailure: closed`.',
+  ),
+  'protocol.chunk-extensions': page(413, 'Leave chunk extensions out.', protocol),
+  'protocol.connections': page(0, 'Closed without an answer: too many connections.', connection),
+  'protocol.connections-per-address': page(
+    0,
+    'Closed without an answer: too many connections of one address.',
+    connection,
+  ),
+  'protocol.content-length': page(400, 'Content-Length must be digits only (RFC 9110, 8.6).', protocol),
+  'protocol.dot-segment': page(400, 'Resolve `.` and `..` before you send the path.', protocol),
+  'protocol.duplicate-header': page(400, 'Send this header once.', protocol),
+  'protocol.empty-segment': page(400, 'Leave out empty path segments (`//`).', protocol),
+  'protocol.encoded-slash': page(400, 'Slashes and backslashes may not be percent-encoded in the path.', protocol),
+  'protocol.expectation': page(417, 'Leave out Expect, or send `100-continue`.', protocol),
+  'protocol.forwarded': page(400, 'The proxies on the way contradict each other.', 'Decided by `trustedProxies`.'),
+  'protocol.framing': page(400, 'Send Content-Length or Transfer-Encoding, not both (RFC 9112, 6.1).', protocol),
+  'protocol.h2-flood': page(0, 'Closed: too many resets, settings or pings.', connection),
+  'protocol.head-timeout': page(408, 'Send the head of a request in one go.', 'Decided by `connection.headTimeout`.'),
+  'protocol.header-bytes': page(431, 'Send smaller headers.', 'Decided by `connection.headerBytes`.'),
+  'protocol.header-count': page(431, 'Send fewer headers.', 'Decided by `connection.headerCount`.'),
+  'protocol.host': page(400, 'Send exactly one valid Host header.', protocol),
+  'protocol.host-mismatch': page(400, 'The target and Host must name the same host (RFC 9112, 3.2.2).', protocol),
+  'protocol.incomplete': page(400, 'Send the whole request before you close.', protocol),
+  'protocol.malformed': page(400, 'Send well-formed HTTP/1.1 or HTTP/2.', protocol),
+  'protocol.method': page(501, 'Use another method.', protocol),
+  'protocol.pipelining': page(429, 'Wait for answers before you send more on one connection.', connection),
+  'protocol.request-timeout': page(408, 'Send the request faster.', 'Decided by `connection.requestTimeout`.'),
+  'protocol.scheme': page(400, 'Use the scheme of the connection.', protocol),
+  'protocol.slow-body': page(408, 'Send the body faster.', 'Decided by `connection.bodyRate`.'),
+  'protocol.slow-reader': page(0, 'Closed: the answer was read too slowly.', connection),
+  'protocol.target': page(400, 'The target of a request is a path that begins with `/`.', protocol),
+  'protocol.target-character': page(400, 'Percent-encode this character (RFC 3986, 2.1).', protocol),
+  'protocol.target-encoding': page(400, 'Percent-encode the path as UTF-8.', protocol),
+  'protocol.target-too-long': page(414, 'Use a shorter URL.', connection),
+  'protocol.tls-handshake': page(0, 'Closed: no TLS connection came about.', "Decided by the listener's `tls`."),
+  'protocol.tls-required': page(
+    403,
+    'Use https. If a credential was in the request, replace it: it could be read on the way.',
+    'Decided by `listen`.',
+  ),
+  'protocol.transfer-coding': page(501, 'The only transfer coding is `chunked`.', protocol),
+  'protocol.upgrade': page(400, 'This upgrade is not supported.', protocol),
+  'protocol.upgrade-body': page(400, 'Send no body with an upgrade.', protocol),
+  'protocol.version': page(505, 'Use HTTP/1.1 or HTTP/2.', protocol),
+  'query.credential': page(
+    400,
+    'Send credentials in a header. Take this one for exposed and replace it.',
+    'Decided by `queryCredentials`.',
+  ),
+  'security.credential-missing': page(401, 'Send a credential; `WWW-Authenticate` names what is accepted.', document),
+  'security.credential-unfit': page(
+    401,
+    'This operation asks for another kind of credential.',
+    "Decided by the document's `security` and by `auth`.",
+  ),
+  'security.insufficient_scope': page(
+    403,
+    'Ask for a credential with the scopes that `WWW-Authenticate` names.',
+    document,
+  ),
+  'unlisted.method': page(405, 'Use one of the methods in `Allow`.', document),
+  'unlisted.path': page(404, 'Check the path.', document),
+  'upstream.breaker-open': page(
+    503,
+    'Wait as long as `Retry-After` says.',
+    'Decided by `upstream.breaker`. The upstream failed too often of late.',
+  ),
+  'upstream.busy': page(503, 'Try again later.', 'Decided by `upstream.connections` and `upstream.queue`.'),
+  'upstream.content-coding': page(502, 'Nothing you can do.', 'The answer claims a content coding that it is not of.'),
+  'upstream.malformed': page(502, 'Nothing you can do.', upstream),
+  'upstream.not-upgraded': page(502, 'Nothing you can do.', upstream),
+  'upstream.reset': page(502, 'Try again later, if the request may be repeated.', upstream),
+  'upstream.response-too-large': page(502, 'Ask for less.', 'Answers that must be checked are held up to 10 MB.'),
+  'upstream.timeout': page(504, 'Try again later, if the request may be repeated.', 'Decided by `upstream.timeouts`.'),
+  'upstream.tls': page(
+    502,
+    'Nothing you can do.',
+    "Decided by `upstream.tls`: the upstream's certificate is not vouched for. There is no way to skip this.",
+  ),
+  'upstream.unhealthy': page(503, 'Try again later.', 'Decided by `upstream.health`.'),
+  'upstream.unreachable': page(502, 'Try again later.', upstream),
+  'validate.body': page(400, 'Mend what `errors` lists: pointers lead into the body (RFC 6901).', document),
+  'validate.body-missing': page(400, 'Send a body.', document),
+  'validate.body-unexpected': page(400, 'Send no body.', document),
+  'validate.charset': page(415, 'Send the body in UTF-8.', document),
+  'validate.malformed': page(400, 'The body is not of its Content-Type.', document),
+  'validate.media-type': page(415, 'Use one of the media types in `Accept`.', document),
+  'validate.overshared': page(
+    502,
+    'Nothing you can do.',
+    'The upstream sent what the document does not list. Decided by `validate.overshared`.',
+  ),
+  'validate.parameter': page(400, 'Mend what `errors` lists.', document),
+  'validate.response-body': page(
+    502,
+    'Nothing you can do.',
+    "The upstream's answer does not fit its schema. Decided by `validate.response`.",
+  ),
+  'validate.response-media-type': page(
+    502,
+    'Nothing you can do.',
+    'The document does not list this media type for the answer. Decided by `validate.response`.',
+  ),
+  'validate.response-status': page(
+    502,
+    'Nothing you can do.',
+    'The document does not list this status. Decided by `validate.response`.',
+  ),
+}
+
+function page(status: number | readonly number[], caller: string, operator: string): DenialPage {
+  return { status: [status].flat(), caller, operator }
+}
