@@ -56,7 +56,7 @@ export async function denialMount(hosts: readonly string[] | undefined, host: Ho
   })
   const compile = await createCompiler(
     {
-      guards: [unlisted as Guard<any>, pagesGuard],
+      guards: [unlisted as unknown as Guard, pagesGuard],
       optionsOf: () => undefined,
       rootOf: () => undefined,
       hostOf: () => host,

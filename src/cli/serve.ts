@@ -55,6 +55,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   const counters = await countersFor(config, log)
   const foundation: Foundation = { store, counters, log, now }
   let load = await buildLoad(config, foundation)
+  tellDocuments(load, log)
   let notReady: string | undefined = 'starting'
   const watch = await createWatch(config.settings.telemetry, {
     log,
@@ -99,6 +100,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     }
     gate.swap(built)
     load = built
+    tellDocuments(built, log)
     config = next
     await watch.configure(next.settings.telemetry)
     const wanted = entriesOf(next)
@@ -140,6 +142,19 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
       })().catch((error) => log.error('The gate did not stop cleanly.', { error: messageOf(error) }))
       return stopping
     },
+  }
+}
+
+const warningsToldMax = 10
+
+/** What was found odd in a document but does not stop it from being served; `portcullis check` tells all of it. */
+function tellDocuments({ served }: BuiltLoad, log: Logger): void {
+  for (const { api, version, document } of served) {
+    for (const { code, message, place } of document.warnings.slice(0, warningsToldMax)) {
+      log.warn(`${message}.`, { api, version, code, file: place?.file, line: place?.line })
+    }
+    const more = document.warnings.length - warningsToldMax
+    if (more > 0) log.warn(`${more} more warnings: \`portcullis check\` shows them.`, { api, version })
   }
 }
 
