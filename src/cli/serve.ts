@@ -29,6 +29,8 @@ export interface Running {
   /** What is in force now. */
   readonly load: () => BuiltLoad
   readonly foundation: Foundation
+  /** Exchanges under way in this process. */
+  readonly inFlight: () => number
   /** Builds everything anew and swaps it in, or throws and leaves what is in force. */
   readonly reload: (config: Config) => Promise<void>
   /** Opens the activity log anew, after somebody moved its file away. */
@@ -65,7 +67,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     notReady: () => notReady,
     ...(cluster.isWorker ? { primary: process } : {}),
   })
-  const gate = createGate(load, { sink: watch.sink, now })
+  const gate = createGate(load, { sink: watch.sink, now, log })
   watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
   for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
@@ -124,6 +126,7 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     },
     load: () => load,
     foundation,
+    inFlight: gate.inFlight,
     reload(next) {
       // One at a time: a later change waits for the earlier one.
       reloading = reloading.catch(() => {}).then(() => reload(next))

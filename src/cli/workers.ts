@@ -75,6 +75,8 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
     },
     load: () => load,
     foundation,
+    // The primary serves nothing itself.
+    inFlight: () => 0,
     async reload(next) {
       const built = await buildLoad(next, foundation)
       const reports = await Promise.all(
