@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 // Plain JavaScript that also an old Node can read, because its one task is to say that Node is too old.
 import { existsSync } from 'node:fs'
+import module from 'node:module'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 
 var needed = [22, 18]
 var found = process.versions.node.split('.').map(Number)
@@ -17,6 +20,18 @@ if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
       'In a checkout `npm run -s portcullis -- <command>` brings its own; elsewhere see https://nodejs.org/en/download.\n',
   )
   process.exit(2)
+}
+
+// Compiled code is kept from one start to the next, which halves a start. In a folder of this user, never in the shared
+// temporary one: whoever writes there first would choose what runs here. Set in the environment, so that workers and
+// threads find it too. NODE_DISABLE_COMPILE_CACHE=1 turns it off; a folder that cannot be written costs only the time.
+try {
+  if (!process.env.NODE_COMPILE_CACHE) {
+    process.env.NODE_COMPILE_CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'portcullis')
+  }
+  module.enableCompileCache()
+} catch {
+  // A user without a home, as in some containers.
 }
 
 // A checkout runs its sources as they are; the published package holds only dist.

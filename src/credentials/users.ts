@@ -1,10 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import {
-  type Options as Argon2Options,
-  hash as argon2Hash,
-  verify as argon2Verify,
-  parseOptions,
-} from '@node-rs/argon2'
+import type { Options as Argon2Options } from '@node-rs/argon2'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import { Lru } from '../base/lru.ts'
@@ -25,6 +20,9 @@ export interface PasswordCost {
   readonly passes: number
   readonly lanes: number
 }
+
+/** Loaded with the first password: a native library that a gate without Basic should not map. */
+const argon2 = () => import('@node-rs/argon2')
 
 /** RFC 9106, 4, second recommended option: Argon2id with 64 MiB, 3 passes, 4 lanes; 50 to 100 ms. */
 export const defaultCost: PasswordCost = { memoryKiB: 65_536, passes: 3, lanes: 4 }
@@ -111,11 +109,13 @@ export function createUsers({
   }
 
   async function check(found: Known | undefined, name: string, password: string, pair: string) {
-    const right = await queue(() => argon2Verify(found?.hash ?? nobody, password.slice(0, passwordMax)))
+    const right = await queue(async () =>
+      (await argon2()).verify(found?.hash ?? nobody, password.slice(0, passwordMax)),
+    )
     if (right === undefined) return busy
     if (!right || found === undefined || password.length > passwordMax) return mismatch
     remembered.set(pair, { hash: found.hash, until: now() + rememberMs })
-    if (isWeaker(found.hash, cost)) strengthen(name, found, password).catch(() => {})
+    if (await isWeaker(found.hash, cost)) strengthen(name, found, password).catch(() => {})
     return found.verified
   }
 
@@ -123,7 +123,7 @@ export function createUsers({
   async function strengthen(name: string, found: Known, password: string): Promise<void> {
     const value = await store.get(prefix + name)
     if (value === undefined || known(value, name)?.hash !== found.hash) return
-    const hash = await queue(() => argon2Hash(password, argon2Options(cost)))
+    const hash = await queue(async () => (await argon2()).hash(password, argon2Options(cost)))
     if (hash !== undefined) await store.put(prefix + name, { ...(value as object), hash }, { onlyIfEquals: value })
   }
 
@@ -139,7 +139,7 @@ export function createUsers({
       if (secret.length < passwordMin || secret.length > passwordMax) {
         throw new ConfigError('P1043', `a password has ${passwordMin} to ${passwordMax} characters`)
       }
-      const hash = await argon2Hash(secret, argon2Options(cost))
+      const hash = await (await argon2()).hash(secret, argon2Options(cost))
       const stored = { name: user, hash, scopes: [...scopes], roles: [...roles], createdAt: now() }
       await store.put(prefix + user, stored)
       const { hash: _, ...shown } = stored
@@ -180,8 +180,8 @@ function argon2Options({ memoryKiB, passes, lanes }: PasswordCost): Argon2Option
   return { memoryCost: memoryKiB, timeCost: passes, parallelism: lanes }
 }
 
-function isWeaker(hash: string, cost: PasswordCost): boolean {
-  const { memoryCost, timeCost } = parseOptions(hash)
+async function isWeaker(hash: string, cost: PasswordCost): Promise<boolean> {
+  const { memoryCost, timeCost } = (await argon2()).parseOptions(hash)
   return memoryCost * timeCost < cost.memoryKiB * cost.passes
 }
 
