@@ -337,6 +337,8 @@ class Wire implements Listener {
       requestTimeout: limits.requestTimeout,
       keepAliveTimeout: limits.idleTimeout,
       connectionsCheckingInterval: lookMs(limits),
+      // A request without a body gets no stream events, which nobody listens for: about a tenth of node:http's cost.
+      optimizeEmptyRequests: true,
       // Said by the arrival, with a reason the client can read.
       requireHostHeader: false,
       // Anything else that asks for an upgrade, such as h2c, is served as if it had not asked (RFC 9110, 7.8).

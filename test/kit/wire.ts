@@ -69,11 +69,14 @@ export async function startWire(input: TestWireInput = {}): Promise<TestWire> {
           }
           if (request.headers.expect !== undefined) reply.writeContinue()
           request.on('error', () => {})
-          request.resume()
-          request.once('end', () => {
+          const arrived = () => {
             arrivals.push(arrival)
             answer(arrival, reply)
-          })
+          }
+          // A request without a body ended before it began.
+          if (request.readableEnded) return arrived()
+          request.resume()
+          request.once('end', arrived)
         },
         upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, peer) {
           const arrival = readArrival(request, peer, now())

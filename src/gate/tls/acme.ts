@@ -166,7 +166,8 @@ class Keeper implements AcmeKeeper {
       // Read before it is written: what we cannot use must not replace what we can.
       const { expiresAt } = readIdentity(chain, pem, 'the certificate from the ACME server')
       await writeFileWhole(this.file, pem + chain, 0o600)
-      await this.#writeState({ failures: 0, nextTryAt: 0 })
+      // A clock that is wrong makes every certificate due as soon as it comes: not more than one an hour even then.
+      await this.#writeState({ failures: 0, nextTryAt: now() + 60 * minuteMs })
       log.info('obtained a certificate', { domains, until: new Date(expiresAt).toISOString() })
     } catch (error) {
       if (this.#abort.signal.aborted) {
