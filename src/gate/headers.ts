@@ -59,14 +59,17 @@ export class HeaderRules {
 
 /** Rules for the caller's headers: neither hop-by-hop nor the gate's own, and kept by every guard. */
 export function requestHeaderRules(keepers: readonly ((name: string) => boolean)[]): HeaderRules {
-  return new HeaderRules(
-    (name) =>
-      !hopByHop.has(name) &&
-      !gateOwn.has(name) &&
+  return new HeaderRules((name) => {
+    // CGI, WSGI and PHP read both as HTTP_PORTCULLIS_SUBJECT: a caller must not speak for the gate by the other spelling.
+    const spelled = name.replaceAll('_', '-')
+    return (
+      !hopByHop.has(spelled) &&
+      !gateOwn.has(spelled) &&
       !name.startsWith(':') &&
-      !name.startsWith('portcullis-') &&
-      keepers.every((keeps) => keeps(name)),
-  )
+      !spelled.startsWith('portcullis-') &&
+      keepers.every((keeps) => keeps(name))
+    )
+  })
 }
 
 /** Rules for the upstream's headers: not hop-by-hop, not replaced by one of `replaced`, and kept by every guard. */
