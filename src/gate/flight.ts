@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { isStreamed } from '../openapi/media-types.ts'
 import type { IncomingRequest } from './arrival.ts'
 import { bodyBroken, bodyTooLarge, bringsBody, decodeBody, decodeRequestBody, PassingBody, readBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
@@ -66,6 +67,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   #reception: Reception
   #chunks: Buffer[]
   #bytesHeld: number
+  #coded: { readonly body: Buffer; readonly decoded: Buffer } | undefined
   #announcedBytes: number
   #replyEnded: boolean
   #responseBytes: number
@@ -96,6 +98,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#reception = 'none'
     this.#chunks = []
     this.#bytesHeld = 0
+    this.#coded = undefined
     this.#announcedBytes = -1
     this.#replyEnded = false
     this.#responseBytes = 0
@@ -258,6 +261,11 @@ export class Flight implements Dispatcher.DispatchHandler {
 
   #headCame(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     this.#headMs = performance.now() - this.#forwardedAt
+    // A status that is none (RFC 9110, 15): no program can say what it means, and HTTP/2 cannot even carry it.
+    if (status > 599) {
+      this.route.mount.upstream.report(this.#target!, 'badly', this.#headMs)
+      return this.#refuse({ ...upstreamDenials.malformed, evidence: { status } })
+    }
     this.route.mount.upstream.report(this.#target!, isFailure(status) ? 'badly' : 'well', this.#headMs)
     this.#status = status
     if (headers['content-length'] !== undefined) this.#announcedBytes = Number(headers['content-length'])
@@ -438,17 +446,30 @@ export class Flight implements Dispatcher.DispatchHandler {
     }
     const decoding = decodeBody(body, coding, this.#program.responseBytesMax).catch(() => upstreamDenials.coding)
     this.#later(decoding, (decoded) => {
-      if (!Buffer.isBuffer(decoded)) return this.#refuse(decoded)
-      response.body = decoded
-      dropHeader(response.rawHeaders, 'content-encoding')
-      this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
+      const observed = !this.#program.responseMustBeHeld
+      if (Buffer.isBuffer(decoded)) {
+        response.body = decoded
+        if (observed) this.#coded = { body, decoded }
+        else dropHeader(response.rawHeaders, 'content-encoding')
+        return this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
+      }
+      if (!observed) return this.#refuse(decoded)
+      // Who only observes never blocks, not even when there is nothing to see.
+      this.exchange.observe(decoded)
+      response.body = body
+      this.#sendHeld()
     })
   }
 
   #sendHeld(): void {
     if (this.#over) return
     const response = this.exchange.response!
-    const body = response.body!
+    let body = response.body!
+    // What was only looked at goes on as it came.
+    if (this.#coded !== undefined) {
+      if (body === this.#coded.decoded) body = this.#coded.body
+      else dropHeader(response.rawHeaders, 'content-encoding')
+    }
     this.#responseHeaders = response.rawHeaders
     this.#status = response.status
     dropHeader(this.#responseHeaders, 'content-length')
@@ -482,7 +503,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     try {
       writeHead(this.#reply, this.#status, flat)
     } catch (error) {
-      // A status beyond 599 over HTTP/2, or a value with a control character.
+      // A value that may not stand in a header.
       this.#refuse({ ...upstreamDenials.malformed, evidence: { error: (error as NodeJS.ErrnoException).code } })
       return false
     }
@@ -619,7 +640,7 @@ function awaitsContinue(request: IncomingRequest): boolean {
 }
 
 function isEventStream(contentType: string): boolean {
-  return contentType.startsWith('text/event-stream')
+  return contentType.toLowerCase().startsWith('text/event-stream')
 }
 
 /** Fields that frame, route or protect a message, and so come too late in a trailer (RFC 9110, 6.5.1). */
@@ -661,7 +682,7 @@ function mayBeHeld(response: UpstreamReply, method: string, must: boolean): bool
   const { status } = response
   if (method === 'HEAD' || status === 204 || status === 304 || status === 205) return false
   if (status === 206 && !must) return false
-  return !isEventStream(response.headers['content-type'] ?? '')
+  return !isStreamed(response.headers['content-type'] ?? '')
 }
 
 /** Takes the rest of a refused body for a moment, so that the caller can read the refusal before the connection ends. */
