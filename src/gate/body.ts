@@ -139,10 +139,7 @@ export class PassingBody extends Readable {
     this.#begun = true
     this.#go?.()
     this.#request.on('data', (chunk: Buffer) => {
-      if (this.destroyed) return
-      this.bytes += chunk.length
-      if (this.bytes > this.#bytesMax) this.#fail(bodyTooLarge)
-      else if (!this.push(chunk)) this.#request.pause()
+      if (!this.destroyed && this.count(chunk.length) && !this.push(chunk)) this.#request.pause()
     })
     this.#request.once('end', () => {
       if (!this.destroyed) this.push(null)
@@ -151,6 +148,17 @@ export class PassingBody extends Readable {
     this.#request.once('close', () => {
       if (!this.#request.readableEnded) this.#fail(bodyBroken)
     })
+  }
+
+  /**
+   * Counts bytes that came; false when they are too many. For src/middleware, where a handler in this process reads them
+   * from the request itself.
+   */
+  count(bytes: number): boolean {
+    this.bytes += bytes
+    if (this.bytes <= this.#bytesMax) return true
+    this.#fail(bodyTooLarge)
+    return false
   }
 
   #fail(refusal: Denial): void {

@@ -1,14 +1,21 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import type { PeerCertificate } from 'node:tls'
 import type { Dispatcher } from 'undici'
-import { parseIpRange, RangeSet } from '../base/ip.ts'
-import { type Logger, silentLogger } from '../base/log.ts'
-import { buildLoad } from '../cli/load.ts'
+import { canonicalAddress, parseIpRange, RangeSet } from '../base/ip.ts'
+import type { Logger } from '../base/log.ts'
+import { buildLoad, stateDirOf } from '../cli/load.ts'
+import { createLogger } from '../cli/logger.ts'
 import type { ConfigInput } from '../config/input.ts'
-import { loadConfig } from '../config/load.ts'
+import { type Config, loadConfig } from '../config/load.ts'
 import { upstreamShape } from '../config/settings.ts'
+import type { IncomingRequest } from '../gate/arrival.ts'
+import type { PassingBody } from '../gate/body.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import { createGate, type Gate } from '../gate/gate.ts'
+import { hasHeader } from '../gate/headers.ts'
+import type { Peer } from '../gate/peer.ts'
+import type { OutgoingReply } from '../gate/reply.ts'
 import type { Upstream, UpstreamTarget } from '../gate/upstream.ts'
 import { guards } from '../guards/index.ts'
 import { openCounters, openStore } from '../store/open.ts'
@@ -18,57 +25,82 @@ import { createWatch } from '../watch/index.ts'
 export interface ProtectOptions {
   /** A configuration file (default: `portcullis.yaml`), or the configuration itself. No API in it needs an `upstream`. */
   readonly config?: string | ConfigInput
-  /** Instead of a configuration: the OpenAPI document of the one API. */
+  /** In place of a configuration: the OpenAPI document of the one API. Then nothing is written to standard output. */
   readonly openapi?: string
   /** With `openapi`: what would stand under the API's name, such as `limits` or `auth`. */
   readonly api?: Readonly<Record<string, unknown>>
-  /** Takes messages for the operator. Default: none. */
+  /** Takes messages for the operator. Default: warnings and errors, on standard error. */
   readonly log?: Logger
 }
 
-/** The handler behind the gate, as the gate calls it: with what may pass. */
-export type Handler = (options: Dispatcher.DispatchOptions, reply: Dispatcher.DispatchHandler) => void
+/** The other end of the connection, as far as the framework knows it. */
+export interface Caller {
+  readonly address: string | undefined
+  readonly encrypted: boolean
+  /** The client certificate, verified by the server. */
+  readonly certificate: PeerCertificate | undefined
+}
 
-/** The gate's engine without listeners: in front of handlers in the same process. */
+/** What the handler behind the gate gets. */
+export interface Passed {
+  /** Path and query in the one spelling that the gate has judged. */
+  readonly url: string
+  /** Name, value, name, value …: the caller's that may pass, then what the gate tells of the caller. */
+  readonly headers: string[]
+  /** Whole when a guard has read it, decoded from its content coding; on its way when none did. */
+  readonly body: Buffer | PassingBody | null
+}
+
+/** Answers for what has passed; whatever it answers, it tells `answer`. */
+export type Handler = (passed: Passed, answer: Dispatcher.DispatchHandler) => void
+
+/** The gate without listeners and upstreams: between a framework and its handlers in the same process. */
 export interface Engine {
-  readonly gate: Gate
-  /** Addresses whose `Forwarded` and `X-Forwarded-For` are believed. */
-  readonly trusted: RangeSet
-  /** Says which handler answers the exchange that has these raw headers. */
-  readonly bind: (rawHeaders: readonly string[], handler: Handler) => void
-  /** Ends what the guards hold; requests under way finish first. */
+  /** Judges a request: writes the refusal to `reply`, or calls `handler` once and writes its answer, as far as it may leave. */
+  readonly request: (request: IncomingRequest, reply: OutgoingReply, caller: Caller, handler: Handler) => void
+  readonly log: Logger
+  /** Waits for requests under way, at most `drain` of the configuration, and ends all that the gate holds. */
   readonly close: () => Promise<void>
 }
 
 /** Builds the engine from the same configuration, by the same code, as `portcullis start`. */
 export async function createEngine(options: ProtectOptions): Promise<Engine> {
-  const log = options.log ?? silentLogger
+  const log = options.log ?? (await createLogger({ level: 'warn' }))
   const now = Date.now
-  const config = await loadConfig({
-    ...sourceOf(options),
-    env: process.env,
-    guards: guards as never,
-    dev: true,
-  })
-  const store = await openStore(config.settings.store.url, { log })
-  const counters = await openCounters(config.settings.counters.url, { log })
-  const watch = await createWatch(config.settings.telemetry, {
-    log,
-    now,
-    stateDir: join(dirname(config.file), '.portcullis'),
-  })
-  const handlers = new WeakMap<readonly string[], Handler>()
-  const load = await buildLoad(config, { store, counters, log, now }, { upstream: inProcess(handlers) })
-  const gate = createGate(load, { sink: watch.sink, now })
+  const config = await loadConfig({ ...sourceOf(options), env: process.env, guards: guards as never, dev: true })
+  const { settings } = config
+  const opened: { close(): Promise<void> }[] = []
+  const keep = <T extends { close(): Promise<void> }>(one: T): T => {
+    opened.unshift(one)
+    return one
+  }
+  const release = async () => {
+    for (const one of opened) await one.close()
+  }
+  try {
+    const store = keep(await openStore(settings.store.url, { log }))
+    const counters = keep(await openCounters(settings.counters.url, { log }))
+    const watch = keep(await createWatch(settings.telemetry, { log, now, stateDir: stateDirOf(config) }))
+    const load = await buildLoad(config, { store, counters, log, now }, { upstream: inProcess() })
+    const gate = createGate(load, { sink: watch.sink, now, log })
+    return engineOf(gate, config, log, release)
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+function engineOf(gate: Gate, { settings }: Config, log: Logger, release: () => Promise<void>): Engine {
+  const trusted = new RangeSet(settings.trustedProxies.map((range) => parseIpRange(range)))
+  let closing: Promise<void> | undefined
   return {
-    gate,
-    trusted: new RangeSet(config.settings.trustedProxies.map((range) => parseIpRange(range))),
-    bind: (rawHeaders, handler) => handlers.set(rawHeaders, handler),
-    async close() {
-      await gate.close()
-      await watch.close()
-      await counters.close()
-      await store.close()
+    request(request, reply, caller, handler) {
+      gate.request(request, reply, peerOf(caller, trusted, handler))
+    },
+    log,
+    close() {
+      closing ??= Promise.race([gate.close(), elapsed(settings.drain)]).then(release)
+      return closing
     },
   }
 }
@@ -78,20 +110,45 @@ function sourceOf({ config, openapi, api }: ProtectOptions): { readonly file: st
   if (typeof config === 'string') return { file: config }
   if (config !== undefined) return { file, value: config }
   if (openapi === undefined) return { file }
-  return { file, value: { version: 1, apis: { api: { ...api, openapi } } } }
+  // Standard output is the application's: whoever wants the activity log there says so in a configuration.
+  return { file, value: { version: 1, telemetry: { logs: { level: 'none' } }, apis: { api: { ...api, openapi } } } }
 }
 
-/** An upstream that is a function call away. It has no health, no breaker and no retries: it fails with this process. */
-function inProcess(handlers: WeakMap<readonly string[], Handler>): Upstream {
+function elapsed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+}
+
+/** The caller of one request, with the handler it is meant for: what the gate is told of the one leads to the other. */
+interface MeantPeer extends Peer {
+  readonly handler: Handler
+}
+
+function peerOf(caller: Caller, trusted: RangeSet, handler: Handler): MeantPeer {
+  // A socket that has no address is a local one (`server.listen('/run/app.sock')`), or nobody knows.
+  const address = canonicalAddress(caller.address ?? '') ?? '0.0.0.0'
+  const isTrusted = trusted.has(address)
+  return {
+    address,
+    encrypted: caller.encrypted,
+    certificate: caller.certificate,
+    trusted: isTrusted,
+    proxies: isTrusted ? trusted : undefined,
+    handler,
+  }
+}
+
+/** An upstream that is a function call away: no health, no breaker, no retries, and as much time as the handler takes. */
+function inProcess(): Upstream {
   const settings = upstreamShape.parse('http://in-process.invalid')
   return {
-    settings,
-    pick: (exchange: Exchange): UpstreamTarget => ({
+    settings: { ...settings, timeouts: { ...settings.timeouts, total: Infinity } },
+    pick: (exchange): UpstreamTarget => ({
       origin: 'http://in-process.invalid',
       pathPrefix: '',
       dispatcher: {
-        dispatch(options: Dispatcher.DispatchOptions, reply: Dispatcher.DispatchHandler) {
-          handlers.get(exchange.rawHeaders)!(options, reply)
+        dispatch(options: Dispatcher.DispatchOptions, answer: Dispatcher.DispatchHandler) {
+          const { handler } = exchange.peer as MeantPeer
+          handler(passedBy(exchange, options), answer)
           return true
         },
       } as Dispatcher,
@@ -104,23 +161,35 @@ function inProcess(handlers: WeakMap<readonly string[], Handler>): Upstream {
   }
 }
 
-/** The controller that the gate steers a handler's answer with. */
+/** What an upstream gets, but for what a connection would add: host and framing, which handlers read too. */
+function passedBy({ target, headers: received }: Exchange, options: Dispatcher.DispatchOptions): Passed {
+  const { path, query, authority } = target
+  const headers = ['host', authority, ...(options.headers as string[])]
+  const body = options.body as Passed['body']
+  const length = Buffer.isBuffer(body) ? String(body.length) : body === null ? received['content-length'] : undefined
+  if (length !== undefined) headers.push('content-length', length)
+  else if (body !== null && !hasHeader(headers, 'content-length')) headers.push('transfer-encoding', 'chunked')
+  return { url: query === '' ? path : `${path}?${query}`, headers, body }
+}
+
+/** Steers a handler's answer for the gate: when to pause, when to stop. */
 export class HandlerController implements Dispatcher.DispatchController {
-  #aborted = false
+  readonly #answer: Dispatcher.DispatchHandler
+  readonly #resumed: () => void
+  readonly #stopped: (reason: Error) => void
   #paused = false
   #reason: Error | null = null
-  readonly #onResume: () => void
-  readonly #onAbort: (reason: Error) => void
-  rawHeaders = null
-  rawTrailers = null
+  readonly rawHeaders = null
+  readonly rawTrailers = null
 
-  constructor(onResume: () => void, onAbort: (reason: Error) => void) {
-    this.#onResume = onResume
-    this.#onAbort = onAbort
+  constructor(answer: Dispatcher.DispatchHandler, resumed: () => void, stopped: (reason: Error) => void) {
+    this.#answer = answer
+    this.#resumed = resumed
+    this.#stopped = stopped
   }
 
   get aborted(): boolean {
-    return this.#aborted
+    return this.#reason !== null
   }
 
   get paused(): boolean {
@@ -132,10 +201,10 @@ export class HandlerController implements Dispatcher.DispatchController {
   }
 
   abort(reason: Error): void {
-    if (this.#aborted) return
-    this.#aborted = true
+    if (this.#reason !== null) return
     this.#reason = reason
-    this.#onAbort(reason)
+    this.#stopped(reason)
+    this.#answer.onResponseError?.(this, reason)
   }
 
   pause(): void {
@@ -145,8 +214,14 @@ export class HandlerController implements Dispatcher.DispatchController {
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#onResume()
+    this.#resumed()
   }
+}
+
+/** A handler that throws has answered 500: what the caller reads of it is the gate's `errors` to say. */
+export function answerFailure(answer: Dispatcher.DispatchHandler, controller: HandlerController): void {
+  answer.onResponseStart?.(controller, 500, { 'content-length': '0' })
+  answer.onResponseEnd?.(controller, {})
 }
 
 /** A flat list of names and values as node:http would fold it. */

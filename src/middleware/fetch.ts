@@ -1,108 +1,119 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
+import type { PeerCertificate } from 'node:tls'
 import type { Dispatcher } from 'undici'
-import { canonicalAddress } from '../base/ip.ts'
 import type { IncomingRequest } from '../gate/arrival.ts'
 import type { OutgoingReply } from '../gate/reply.ts'
-import { createEngine, type Engine, foldRequestHeaders, HandlerController, type ProtectOptions } from './engine.ts'
+import {
+  answerFailure,
+  createEngine,
+  type Engine,
+  foldRequestHeaders,
+  HandlerController,
+  type Passed,
+  type ProtectOptions,
+} from './engine.ts'
 
 export type { ProtectOptions } from './engine.ts'
 
 /** A handler in the terms of the Fetch standard. */
 export type FetchHandler = (request: Request) => Response | Promise<Response>
 
-/** A request as the gate must know it, beyond what a `Request` says. */
-export interface Caller {
-  /** The address of the socket's other end. Without it every caller counts as one. */
+/** What a `Request` does not say of who sent it. */
+export interface FetchCaller {
+  /** The address of the socket's other end. Without it all callers count as one. */
   readonly address?: string | undefined
+  /** The client certificate, verified by the server. */
+  readonly certificate?: PeerCertificate | undefined
 }
 
 /** A gate in front of fetch handlers. */
 export interface FetchGate {
-  /** Answers for the gate, or with what `handler` says to what may pass. */
-  (request: Request, handler: FetchHandler, caller?: Caller): Promise<Response>
-  /** Ends what the gate holds; for an orderly stop. */
+  /** Answers for the gate, or with what `handler` says to what may pass. Never rejects. */
+  (request: Request, handler: FetchHandler, caller?: FetchCaller): Promise<Response>
+  /** Ends what the gate holds, after the requests under way; for an orderly stop. */
   close(): Promise<void>
 }
 
 /**
- * The gate in front of a fetch handler in the same process: `const gate = await portcullis({ openapi: './openapi.yaml' })`, then
- * `export default { fetch: (request) => gate(request, handler) }`.
+ * The gate in front of a fetch handler in the same process: `const gate = await portcullis({ openapi: './openapi.yaml' })`,
+ * then `export default { fetch: (request) => gate(request, handler) }`.
  */
 export async function portcullis(options: ProtectOptions = {}): Promise<FetchGate> {
   const engine = await createEngine(options)
-  const gate = (request: Request, handler: FetchHandler, caller: Caller = {}) => run(engine, request, handler, caller)
+  const gate = (request: Request, handler: FetchHandler, caller: FetchCaller = {}) =>
+    run(engine, request, handler, caller)
   return Object.assign(gate, { close: engine.close })
 }
 
-function run(engine: Engine, request: Request, handler: FetchHandler, caller: Caller): Promise<Response> {
-  const incoming = new FetchRequest(request)
-  const address = canonicalAddress(caller.address ?? '') ?? '0.0.0.0'
-  const trusted = engine.trusted.has(address)
-  engine.bind(incoming.rawHeaders, (options, reply) => {
-    void answer(request, handler, options, reply)
+function run(engine: Engine, request: Request, handler: FetchHandler, given: FetchCaller): Promise<Response> {
+  const { promise, resolve } = Promise.withResolvers<Response>()
+  const url = new URL(request.url)
+  const reply = new FetchReply(resolve)
+  const caller = { address: given.address, encrypted: url.protocol === 'https:', certificate: given.certificate }
+  request.signal.addEventListener('abort', () => reply.gone(request.signal.reason), { once: true })
+  engine.request(new FetchRequest(request, url) as unknown as IncomingRequest, reply, caller, (passed, answer) => {
+    void answerWith(engine, handler, url.origin, request.method, passed, answer)
   })
-  return new Promise((resolve, reject) => {
-    const reply = new FetchReply(resolve, reject)
-    request.signal.addEventListener('abort', () => reply.gone(), { once: true })
-    engine.gate.request(incoming as unknown as IncomingRequest, reply, {
-      address,
-      encrypted: request.url.startsWith('https:'),
-      certificate: undefined,
-      trusted,
-      proxies: trusted ? engine.trusted : undefined,
-    })
-  })
+  return promise
 }
 
-/** Calls the handler with what may pass and feeds its answer to the gate, piece by piece. */
-async function answer(
-  original: Request,
+/** Calls the handler with what may pass, and hands its answer to the gate piece by piece. */
+async function answerWith(
+  { log }: Engine,
   handler: FetchHandler,
-  options: Dispatcher.DispatchOptions,
-  reply: Dispatcher.DispatchHandler,
+  origin: string,
+  method: string,
+  passed: Passed,
+  answer: Dispatcher.DispatchHandler,
 ): Promise<void> {
   let resumed = () => {}
   const stop = new AbortController()
   const controller = new HandlerController(
+    answer,
     () => resumed(),
-    (reason) => stop.abort(reason),
+    (reason) => {
+      stop.abort(reason)
+      resumed()
+    },
   )
-  reply.onRequestStart?.(controller, undefined)
+  let begun = false
+  answer.onRequestStart?.(controller, undefined)
   try {
-    const flat = options.headers as string[]
-    const headers = new Headers()
-    for (let i = 0; i < flat.length; i += 2) headers.append(flat[i]!, flat[i + 1]!)
-    const url = new URL(options.path, original.url)
-    const body = bodyOf(options.body)
-    const passed = new Request(url, {
-      method: options.method,
-      headers,
-      signal: stop.signal,
-      ...(body === undefined ? {} : { body, duplex: 'half' }),
-    } as RequestInit)
-    const response = await handler(passed)
-    if (controller.aborted) return void response.body?.cancel()
-    reply.onResponseStart?.(controller, response.status, headersOf(response))
+    const response = await handler(requestOf(passed, origin, method, stop.signal))
+    if (response.type === 'error') throw new TypeError('the handler answered with Response.error()')
+    if (controller.aborted) return void response.body?.cancel(controller.reason)
+    begun = true
+    answer.onResponseStart?.(controller, response.status, headersOf(response))
     const reader = response.body?.getReader()
+    // Whoever waits for the next piece must hear that nobody wants it.
+    stop.signal.addEventListener('abort', () => void reader?.cancel(controller.reason).catch(() => {}))
     while (reader !== undefined) {
-      if (controller.paused) await new Promise<void>((resolve) => (resumed = resolve))
+      if (controller.paused && !controller.aborted) await new Promise<void>((resolve) => (resumed = resolve))
       const { done, value } = await reader.read()
-      if (done) break
-      if (controller.aborted) return void reader.cancel()
-      reply.onResponseData?.(controller, Buffer.from(value.buffer, value.byteOffset, value.byteLength))
+      if (done || controller.aborted) break
+      answer.onResponseData?.(controller, Buffer.from(value.buffer, value.byteOffset, value.byteLength))
     }
-    reply.onResponseEnd?.(controller, {})
+    if (!controller.aborted) answer.onResponseEnd?.(controller, {})
   } catch (error) {
-    if (!controller.aborted) reply.onResponseError?.(controller, error as Error)
+    if (controller.aborted) return
+    log.error('The handler behind the gate failed.', { error: error instanceof Error ? error.stack : error })
+    if (begun) answer.onResponseError?.(controller, Object.assign(new Error('failed'), { code: 'ECONNRESET' }))
+    else answerFailure(answer, controller)
   }
 }
 
-function bodyOf(body: Dispatcher.DispatchOptions['body']): BodyInit | undefined {
-  if (body === null || body === undefined) return undefined
-  if (body instanceof Readable) return Readable.toWeb(body) as unknown as BodyInit
-  return body as BodyInit
+type RequestInit = NonNullable<ConstructorParameters<typeof Request>[1]>
+type ResponseBody = ConstructorParameters<typeof Response>[0]
+
+function requestOf({ url, headers: flat, body }: Passed, origin: string, method: string, signal: AbortSignal): Request {
+  const headers = new Headers()
+  for (let i = 0; i < flat.length; i += 2) headers.append(flat[i]!, flat[i + 1]!)
+  const init: RequestInit = { method, headers, signal }
+  if (Buffer.isBuffer(body)) init.body = body as Uint8Array<ArrayBuffer>
+  else if (body !== null) Object.assign(init, { body: Readable.toWeb(body), duplex: 'half' })
+  return new Request(origin + url, init)
 }
 
 function headersOf(response: Response): IncomingHttpHeaders {
@@ -118,99 +129,109 @@ class FetchRequest extends Readable {
   readonly url: string
   readonly rawHeaders: string[]
   readonly headers: IncomingHttpHeaders
-  readonly httpVersion = '1.1'
   readonly httpVersionMajor = 1
   readonly httpVersionMinor = 1
-  readonly #source: Readable | undefined
+  readonly #body: Request['body']
+  #source: Readable | undefined
 
-  constructor(request: Request) {
+  constructor(request: Request, { pathname, search, host }: URL) {
     super()
-    const { pathname, search, host } = new URL(request.url)
     this.method = request.method
     this.url = pathname + search
-    this.rawHeaders = [...request.headers].flat()
+    this.#body = request.body
+    // Its framing and expectations have been dealt with by whoever made the Request.
+    const settled = new Set(['expect', 'transfer-encoding'])
+    this.rawHeaders = [...request.headers].filter(([name]) => !settled.has(name)).flat()
     if (!request.headers.has('host')) this.rawHeaders.push('host', host)
-    const { body } = request
-    // A Request that is made, not received, has no framing; the gate wants to know that there is a body.
-    if (body !== null && !request.headers.has('content-length')) this.rawHeaders.push('transfer-encoding', 'chunked')
+    if (this.#body !== null && !request.headers.has('content-length')) {
+      this.rawHeaders.push('transfer-encoding', 'chunked')
+    }
     this.headers = foldRequestHeaders(this.rawHeaders)
-    this.#source = body === null ? undefined : Readable.fromWeb(body as NodeReadableStream)
-    this.#source?.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) this.#source?.pause()
-    })
-    this.#source?.on('end', () => this.push(null))
-    this.#source?.on('error', (error) => this.destroy(error))
-    this.#source?.pause()
   }
 
   override _read(): void {
-    if (this.#source === undefined) this.push(null)
-    else this.#source.resume()
+    if (this.#body === null) return void this.push(null)
+    if (this.#source !== undefined) return void this.#source.resume()
+    this.#source = Readable.fromWeb(this.#body as NodeReadableStream)
+    this.#source.on('data', (chunk: Uint8Array) => {
+      if (!this.push(chunk)) this.#source!.pause()
+    })
+    this.#source.once('end', () => this.push(null))
+    this.#source.once('error', (error) => this.destroy(error))
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#source?.destroy()
+    done(error)
   }
 }
 
-/** The gate's reply as a `Response` whose body streams with backpressure. */
+/** Held for a reader that is slower than the handler. */
+const aheadBytesMax = 65_536
+
+/** Statuses that have no body, so that a Response must not be made with one (Fetch, "null body status"). */
+const bodiless = new Set([204, 205, 304])
+
+/** The gate's reply as a `Response`, made when the head is known; its body streams with backpressure. */
 class FetchReply implements OutgoingReply {
   headersSent = false
   readonly #resolve: (response: Response) => void
-  readonly #reject: (reason: Error) => void
   readonly #closed: (() => void)[] = []
   #drained: (() => void)[] = []
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  #head: { readonly status: number; readonly headers: [string, string][] } | undefined
+  #body: ReadableStreamDefaultController<Uint8Array> | undefined
+  #status = 0
+  readonly #headers = new Headers()
   #over = false
 
-  constructor(resolve: (response: Response) => void, reject: (reason: Error) => void) {
+  constructor(resolve: (response: Response) => void) {
     this.#resolve = resolve
-    this.#reject = reject
   }
 
   writeHead(status: number, flat: string[]): void {
     this.headersSent = true
-    const headers: [string, string][] = []
+    this.#status = status
     for (let i = 0; i < flat.length; i += 2) {
-      if (flat[i]!.toLowerCase() !== 'connection') headers.push([flat[i]!, flat[i + 1]!])
+      // The connection is not the gate's (RFC 9110, 7.6.1).
+      if (flat[i] !== 'connection') this.#headers.append(flat[i]!, flat[i + 1]!)
     }
-    this.#head = { status, headers }
   }
 
   write(chunk: Buffer): boolean {
-    this.#begin()
-    this.#controller!.enqueue(chunk)
-    return (this.#controller!.desiredSize ?? 1) > 0
+    if (this.#over) return false
+    this.#body ??= this.#stream()
+    this.#body.enqueue(chunk)
+    return (this.#body.desiredSize ?? 0) > 0
   }
 
   end(body?: string | Buffer): void {
     if (this.#over) return
-    if (this.#controller === undefined) {
-      const { status, headers } = this.#head!
-      const empty = body === undefined || body.length === 0 || status === 204 || status === 304
-      this.#resolve(new Response(empty ? null : (body as BodyInit), { status, headers }))
-    } else {
-      if (body !== undefined && body.length > 0) this.#controller.enqueue(Buffer.from(body))
-      this.#controller.close()
+    if (this.#body === undefined) this.#respond(body === undefined || body.length === 0 ? null : (body as ResponseBody))
+    else {
+      if (body !== undefined && body.length > 0) this.#body.enqueue(Buffer.from(body))
+      this.#body.close()
     }
     this.#close()
   }
 
   destroy(): void {
-    const reason = new Error('the answer broke off')
-    if (this.#controller === undefined) this.#reject(reason)
-    else if (!this.#over) this.#controller.error(reason)
-    this.#close()
+    this.gone(new Error('the answer broke off'))
   }
 
   /** The caller has lost interest. */
-  gone(): void {
-    if (!this.#over) this.destroy()
+  gone(reason: unknown): void {
+    if (this.#over) return
+    // Nobody is left to read it; nginx's status for that keeps frameworks from reporting an error that is none.
+    if (this.#body === undefined) this.#resolve(new Response(null, { status: 499 }))
+    else this.#body.error(reason)
+    this.#close()
   }
 
   addTrailers(): void {
-    // A Response has no place for trailers.
+    // A Response has no place for them.
   }
 
   writeContinue(): void {
-    // Whoever made the Request has settled that.
+    // Whoever made the Request has.
   }
 
   on(_event: 'close', listener: () => void): void {
@@ -221,21 +242,29 @@ class FetchReply implements OutgoingReply {
     this.#drained.push(listener)
   }
 
-  #begin(): void {
-    if (this.#controller !== undefined) return
-    const { status, headers } = this.#head!
-    const stream = new ReadableStream<Uint8Array>({
-      start: (controller) => {
-        this.#controller = controller
+  #stream(): ReadableStreamDefaultController<Uint8Array> {
+    let body: ReadableStreamDefaultController<Uint8Array>
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          body = controller
+        },
+        pull: () => {
+          const drained = this.#drained
+          this.#drained = []
+          for (const listener of drained) listener()
+        },
+        cancel: () => this.#close(),
       },
-      pull: () => {
-        const drained = this.#drained
-        this.#drained = []
-        for (const listener of drained) listener()
-      },
-      cancel: () => this.#close(),
-    })
-    this.#resolve(new Response(stream, { status, headers }))
+      { highWaterMark: aheadBytesMax, size: ({ byteLength }) => byteLength },
+    )
+    this.#respond(stream)
+    return body!
+  }
+
+  #respond(body: ResponseBody): void {
+    const given = bodiless.has(this.#status) ? null : body
+    this.#resolve(new Response(given, { status: this.#status, headers: this.#headers }))
   }
 
   #close(): void {
