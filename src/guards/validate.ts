@@ -93,17 +93,29 @@ function requestSteps(operation: Operation, chosen: Options): Steps {
       })
       return errors.length === 0 ? undefined : { ...invalidParameter, errors }
     })
-  const checkHead = bodyHeadStep(body !== undefined, contract)
+  const checkHead = bodyHeadStep(body !== undefined, body?.required === true, contract)
   return {
     ...(checkParameters === undefined && checkHead === undefined
       ? {}
       : { requestHead: inTurn(checkParameters, checkHead) }),
-    ...(contract !== undefined && (contract.looksInside || body!.required)
-      ? { requestBody: bodyStep(contract, body!.required) }
-      : {}),
-    // An observed rule never blocks, so it sets no limit of its own.
-    ...(contract?.looksInside && chosen.request === 'enforce' ? { requestBytesMax: chosen.maxBody } : {}),
+    ...requestBodySteps(body !== undefined, body?.required === true, contract, chosen),
   }
+}
+
+/** What reads the body, or makes sure that there is none. An observed rule never blocks, so it sets no limit. */
+function requestBodySteps(
+  takesBody: boolean,
+  required: boolean,
+  contract: BodyContract | undefined,
+  { request, maxBody }: Options,
+): Steps {
+  const limit = (requestBytesMax: number) => (request === 'enforce' ? { requestBytesMax } : {})
+  // HTTP/2 need not announce a body in its head: only reading shows that there is none.
+  if (!takesBody)
+    return { requestBody: ({ requestBody }) => (requestBody!.length > 0 ? unexpectedBody : undefined), ...limit(0) }
+  // Bytes of which nothing can be said stream through.
+  if (!contract?.looksInside) return {}
+  return { requestBody: bodyStep(contract, required), ...limit(maxBody) }
 }
 
 function inTurn(first: Step | undefined, second: Step | undefined): Step {
@@ -118,7 +130,12 @@ function announcesBody({ headers }: Exchange): boolean {
   return length === undefined ? headers['transfer-encoding'] !== undefined : length !== '0'
 }
 
-function bodyHeadStep(takesBody: boolean, contract: BodyContract | undefined): Step | undefined {
+/** Whether the raw headers begin with a pseudo-header (RFC 9113, 8.3). */
+function isHttp2({ rawHeaders }: Exchange): boolean {
+  return rawHeaders[0]?.startsWith(':') === true
+}
+
+function bodyHeadStep(takesBody: boolean, required: boolean, contract: BodyContract | undefined): Step | undefined {
   if (!takesBody) return (exchange) => (announcesBody(exchange) ? unexpectedBody : undefined)
   if (contract === undefined) return undefined
   // RFC 9110, 15.5.16: the answer may say what would have been taken.
@@ -127,7 +144,10 @@ function bodyHeadStep(takesBody: boolean, contract: BodyContract | undefined): S
   const notThisCharset = { ...wrongCharset, headers }
   return (exchange) => {
     const contentType = exchange.headers['content-type']
-    if (contentType === undefined && !announcesBody(exchange)) return undefined
+    if (!announcesBody(exchange)) {
+      if (required && !isHttp2(exchange)) return missingBody
+      if (contentType === undefined) return undefined
+    }
     const selected = contract.select(contentType)
     if (selected === 'unlisted') return notThisType
     return selected === 'charset' ? notThisCharset : undefined
