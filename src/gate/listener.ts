@@ -19,6 +19,7 @@ import type { Clock } from '../base/clock.ts'
 import { ConfigError, messageOf } from '../base/errors.ts'
 import { canonicalAddress, clientNetwork, type RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
+import { isLoopback } from '../config/checks.ts'
 import type { ConnectionLimits, ListenSettings } from '../config/settings.ts'
 import type { IncomingRequest } from './arrival.ts'
 import { Connection, type Finding } from './connection.ts'
@@ -101,10 +102,6 @@ function schemeOf(entry: ListenSettings): 'http' | 'https' {
     )
   }
   return 'http'
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 
 /** Where a TCP, TLS or HTTP/2 connection's record lies. */

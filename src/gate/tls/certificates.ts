@@ -188,9 +188,9 @@ export function watchFiles(files: readonly string[], marks: string, changed: () 
     if (stopped) return
     if (before !== now) changed()
     before = now
-    timer = setTimeout(look, waitMs).unref()
+    timer = setTimeout(() => void look(), waitMs).unref()
   }
-  timer = setTimeout(look, waitMs).unref()
+  timer = setTimeout(() => void look(), waitMs).unref()
   return () => {
     stopped = true
     clearTimeout(timer)

@@ -3,6 +3,7 @@ import { createSecureContext, createServer, type SecureContextOptions, type Serv
 import type { Clock } from '../../base/clock.ts'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
+import { isLoopback } from '../../config/checks.ts'
 import type { ConnectionLimits, ListenSettings, TlsSettings } from '../../config/settings.ts'
 import type { AcmeKeeper, AcmeSettings } from './acme.ts'
 import {
@@ -239,7 +240,7 @@ function settingsOf(entry: ListenSettings): TlsSettings | undefined {
   const { tls } = entry
   if (tls === 'development') return undefined
   if (tls === undefined || tls === 'off') {
-    if (/^(localhost|::1|127\.[\d.]+)$/.test(entry.host)) return undefined
+    if (isLoopback(entry.host)) return undefined
     return { min: '1.2', clientCertificate: 'request' }
   }
   return tls

@@ -157,7 +157,7 @@ function addressAndMask(address: string): Buffer {
 }
 
 /** One element of ASN.1's distinguished encoding: tag, length, content (X.690, 8.1). */
-export function der(tag: number, content: Uint8Array): Buffer {
+function der(tag: number, content: Uint8Array): Buffer {
   const { length } = content
   const head =
     length < 128 ? [tag, length] : length < 256 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 255]
