@@ -167,7 +167,8 @@ class Wire implements Listener {
     this.#tcp.on('drop', (dropped) => this.#cut('protocol.connections', dropped?.remoteAddress ?? ''))
     await new Promise<void>((resolve, reject) => {
       this.#tcp.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)))
-      this.#tcp.listen({ host, port, backlog: 4_096 }, resolve)
+      // `[::1]` is how URLs write it, and so do people.
+      this.#tcp.listen({ host: host.replace(/^\[(.*)\]$/, '$1'), port, backlog: 4_096 }, resolve)
     })
     // After the start: running out of file descriptors is an error of one accept, not of the listener.
     this.#tcp.on('error', (error) => this.#options.log.error('listener failed', { port, reason: messageOf(error) }))
