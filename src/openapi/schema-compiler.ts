@@ -5,7 +5,7 @@ import type { Schema } from './operation.ts'
 import { compilePattern, type Pattern } from './patterns.ts'
 import { branches, discriminated } from './schema-alternatives.ts'
 import { baseOf, isObject, type Located, type References } from './schema-references.ts'
-import { type Check, count, Seen } from './validation-run.ts'
+import { type Check, count, type Run, Seen } from './validation-run.ts'
 
 /** What a compiler takes for granted. */
 export interface Dialect {
@@ -40,6 +40,8 @@ interface Outline {
   readonly patterns: Set<string>
   /** Read-only in requests, write-only in responses. */
   readonly hidden: Set<string>
+  /** The same, whatever the value: a property that is not in here is in no part of the schema. */
+  readonly anyhow: { open: boolean; readonly names: Set<string>; readonly patterns: Set<string> }
 }
 
 const none: ReadonlySet<string> = new Set()
@@ -107,7 +109,11 @@ export class SchemaCompiler {
       outline.hidden.size === 0 ? plain : { exempt: outline.hidden, isPart: false, isWhole: false }
     if (!this.dialect.refuseUnknown || outline.open || (!outline.branching && !outline.declares))
       return this.part(located, context)
-    if (outline.branching) return refuseUnseen(this.part(located, context))
+    if (outline.branching) {
+      const { names, patterns, open } = outline.anyhow
+      const known = { names, patterns: [...patterns].map((source) => this.pattern(source, located)) }
+      return refuseUnseen(this.part(located, context), open ? undefined : known)
+    }
     const { schema } = located
     const own = isObject(schema) && isObject(schema.properties) ? schema.properties : {}
     const isWhole =
@@ -616,6 +622,7 @@ export class SchemaCompiler {
       names: new Set(),
       patterns: new Set(),
       hidden: new Set(),
+      anyhow: { open: false, names: new Set(), patterns: new Set() },
     }
     this.#trace(located, outline, new Set(), false, false)
     if (isObject(schema)) this.#outlines.set(schema, outline)
@@ -634,21 +641,29 @@ export class SchemaCompiler {
     }
     // What only holds for some values must not open or widen the whole; its hidden properties still count.
     const into = isAside ? { ...outline, names: new Set<string>(), patterns: new Set<string>() } : outline
+    const { anyhow } = outline
+    const know = (name: unknown) => {
+      into.names.add(name as string)
+      anyhow.names.add(name as string)
+    }
     const listed = Object.entries(isObject(schema.properties) ? schema.properties : {})
     for (const [name, child] of listed) {
-      into.names.add(name)
+      know(name)
       if (this.#isHidden(this.#child(own, `properties/${name}`, child))) outline.hidden.add(name)
     }
-    if (Array.isArray(schema.required)) for (const name of schema.required) into.names.add(name as string)
-    for (const [, needs] of dependencies(schema))
-      if (Array.isArray(needs)) for (const name of needs) into.names.add(name as string)
+    if (Array.isArray(schema.required)) schema.required.forEach(know)
+    for (const [, needs] of dependencies(schema)) if (Array.isArray(needs)) needs.forEach(know)
     if (listed.length > 0) into.declares = true
     if (isObject(schema.patternProperties))
       for (const source of Object.keys(schema.patternProperties)) {
         into.patterns.add(source)
+        anyhow.patterns.add(source)
         into.declares = true
       }
-    if (schema.additionalProperties !== undefined || schema.unevaluatedProperties !== undefined) into.open = true
+    if (schema.additionalProperties !== undefined || schema.unevaluatedProperties !== undefined) {
+      into.open = true
+      if (schema.additionalProperties !== false && schema.unevaluatedProperties !== false) anyhow.open = true
+    }
     if (Array.isArray(schema.allOf))
       for (const [i, part] of schema.allOf.entries())
         this.#trace(this.#child(own, `allOf/${i}`, part), outline, visited, true, isAside)
@@ -674,8 +689,12 @@ export class SchemaCompiler {
         outline.branching = true
         this.#trace(this.#child(own, `dependentSchemas/${name}`, needs), outline, visited, isPart, true)
       }
-    if (schema.$dynamicRef !== undefined) outline.branching = true
-    if (isObject(schema.discriminator) && !isPart && alternatives.length === 0) outline.branching = true
+    const leadsElsewhere =
+      schema.$dynamicRef !== undefined || (isObject(schema.discriminator) && !isPart && alternatives.length === 0)
+    if (leadsElsewhere) {
+      outline.branching = true
+      anyhow.open = true
+    }
   }
 
   #maySpeakOfObjects(located: Located, visited: Set<unknown>): boolean {
@@ -938,25 +957,46 @@ function checkProperties(options: {
 /** Refuses properties outside a list that is known beforehand. */
 function refuseUnlisted(check: Check, names: ReadonlySet<string>, patterns: readonly Pattern[]): Check {
   return (value, run, seen) => {
-    let ok = check(value, run, seen)
+    const ok = check(value, run, seen)
     if ((!ok && !run.explain) || !isPlainObject(value)) return ok
-    for (const key in value) {
-      if (names.has(key) || patterns.some((pattern) => pattern.test(key, run.patterns) === true)) continue
-      ok = run.say('unknownProperty', unknownProperty, key)
-      if (!run.explain || run.isFull) return false
-    }
-    return ok
+    return refuseOthers(value, run, names, patterns) && ok
   }
 }
 
-/** Refuses properties that no schema which applies to this very value has spoken for. */
-function refuseUnseen(check: Check): Check {
+function refuseOthers(
+  value: Record<string, unknown>,
+  run: Run,
+  names: ReadonlySet<string>,
+  patterns: readonly Pattern[],
+): boolean {
+  let ok = true
+  for (const key in value) {
+    if (names.has(key) || patterns.some((pattern) => pattern.test(key, run.patterns) === true)) continue
+    ok = run.say('unknownProperty', unknownProperty, key)
+    if (!run.explain || run.isFull) return false
+  }
+  return ok
+}
+
+/**
+ * Refuses properties that no schema which applies to this very value has spoken for. Where it is not known which ones
+ * apply, because the value does not fit, those that are in no part of the schema are still named: `listed` has the rest.
+ */
+function refuseUnseen(
+  check: Check,
+  listed: { readonly names: ReadonlySet<string>; readonly patterns: readonly Pattern[] } | undefined,
+): Check {
   return (value, run, seen) => {
     if (!isPlainObject(value)) return check(value, run, seen)
     const own = new Seen()
     let ok = check(value, run, own)
     seen?.merge(own)
-    if (!ok || own.all || !own.declares) return ok
+    if (!ok) {
+      if (!run.explain || listed === undefined || listed.names.size + listed.patterns.length === 0) return false
+      refuseOthers(value, run, listed.names, listed.patterns)
+      return false
+    }
+    if (own.all || !own.declares) return true
     for (const key in value) {
       if (own.names?.has(key) || own.mentioned?.has(key)) continue
       ok = run.say('unknownProperty', unknownProperty, key)

@@ -185,6 +185,17 @@ describe('Z7: properties that the document does not list', () => {
     expect(faults(schema, value)).toEqual([])
   })
 
+  test('are named even where no alternative fits, when they are in none of them', () => {
+    const schema = {
+      oneOf: [
+        { type: 'object', required: ['a'], properties: { a: { type: 'integer' } } },
+        { type: 'object', required: ['b'], properties: { b: { type: 'integer' } } },
+      ],
+    }
+    expect(faults(schema, { a: 'x', passwordHash: 1 })).toContain('/passwordHash unknownProperty')
+    expect(faults(schema, { a: 'x', b: 'x' })).not.toContain('/b unknownProperty')
+  })
+
   test('do not make an exclusion pass', () => {
     const schema = {
       properties: { a: {}, b: {} },
