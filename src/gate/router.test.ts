@@ -82,6 +82,16 @@ test.each([
   expect(ask([mount(shop)], method, path)).toEqual(expected)
 })
 
+test('an encoded reserved character in a template is another path than the character (RFC 3986, 2.2)', () => {
+  const mounts = [mount(['GET /a%2Bb', 'GET /a+b/c', 'GET /%3a{x}'])]
+  expect(ask(mounts, 'GET', '/a%2Bb')).toEqual(['GET /a%2Bb'])
+  expect(ask(mounts, 'GET', '/a+b')).toEqual(['unlisted-path'])
+  expect(ask(mounts, 'GET', '/a+b/c')).toEqual(['GET /a+b/c'])
+  expect(ask(mounts, 'GET', '/a%2Bb/c')).toEqual(['unlisted-path'])
+  expect(ask(mounts, 'GET', '/%3A1')).toEqual(['GET /%3a{x}', '1'])
+  expect(ask(mounts, 'GET', '/:1')).toEqual(['unlisted-path'])
+})
+
 test('a longer prefix wins, and a prefix ends at a segment', () => {
   const mounts = [mount(['GET /b'], { prefix: '/a' }), mount(['GET /c'], { prefix: '/a/b' }), mount(['GET /a/x'])]
   expect(ask(mounts, 'GET', '/a/b')).toEqual(['unlisted-path'])

@@ -1,3 +1,4 @@
+import { canonicalTemplate } from '../openapi/paths.ts'
 import type { Arrival } from './exchange.ts'
 import type { Program } from './program.ts'
 import type { Upstream } from './upstream.ts'
@@ -255,7 +256,7 @@ function buildTrie(mount: Mount): Node {
 
 function descend(node: Node, segment: string, path: string): Node {
   if (!segment.includes('{')) {
-    const name = canonicalSegment(segment)
+    const name = canonicalTemplate(segment)
     const next = node.statics.get(name) ?? newNode()
     node.statics.set(name, next)
     return next
@@ -271,7 +272,7 @@ function descend(node: Node, segment: string, path: string): Node {
   if (literals.slice(1, -1).includes('')) {
     throw new RouteError(`the path ${path} has two parameters with nothing between them`)
   }
-  const canonical = literals.map(canonicalSegment)
+  const canonical = literals.map(canonicalTemplate)
   const existing = node.mixed.find((mixed) => mixed.literals.join('\0') === canonical.join('\0'))
   if (existing !== undefined) return existing.node
   const below = newNode()
@@ -279,19 +280,6 @@ function descend(node: Node, segment: string, path: string): Node {
   // The more literal text, the more particular the template.
   node.mixed.sort((a, b) => b.literals.join('').length - a.literals.join('').length)
   return below
-}
-
-/** A literal of a template in the form that `target.ts` gives to request paths (RFC 3986, 6.2.2). */
-function canonicalSegment(literal: string): string {
-  let decoded = literal
-  try {
-    decoded = decodeURIComponent(literal)
-  } catch {
-    // A stray percent sign: taken as it stands.
-  }
-  return encodeURIComponent(decoded).replace(/%(21|24|26|27|28|29|2A|2B|2C|3A|3B|3D|40)/g, (code) =>
-    decodeURIComponent(code),
-  )
 }
 
 function segmentAt(path: string, start: number): string {
