@@ -1,4 +1,5 @@
 import { request as httpRequest } from 'node:http'
+import { connect } from 'node:http2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startGate, type TestGate } from '../kit/gate.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
@@ -204,6 +205,31 @@ describe('V2: the media type is listed, and the body really is of it', () => {
       reached: true,
     })
   })
+})
+
+test('V1: a body that HTTP/2 does not announce is refused where none is listed', async () => {
+  const own = await startGate({
+    document,
+    upstream: upstream.url,
+    api: { limits: { mode: 'off' } },
+    root: { listen: [{ port: 0, host: 'localhost', tls: 'development' }] },
+  })
+  const session = connect(`https://localhost:${own.running.addresses[0]!.port}`, { rejectUnauthorized: false })
+  const send = (body: string | undefined) =>
+    new Promise<number>((resolve, reject) => {
+      const stream = session.request({ ':method': 'GET', ':path': '/users/1' }, { endStream: body === undefined })
+      stream.on('response', (headers) => resolve(headers[':status']!))
+      stream.on('error', reject)
+      stream.resume()
+      if (body !== undefined) stream.end(body)
+    })
+  answer = { body: '{"id":1,"name":"a"}' }
+  const before = upstream.hits.length
+  expect([400, 413]).toContain(await send('smuggled'))
+  expect(upstream.hits).toHaveLength(before)
+  expect(await send(undefined)).toBe(200)
+  session.close()
+  await own.stop()
 })
 
 describe('V4, Z7, E2: bodies against the schema, every failing place told', () => {
