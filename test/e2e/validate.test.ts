@@ -67,6 +67,9 @@ const document = {
   },
 }
 
+// One address sends all this, and the machine may be busy with other tests.
+const unlimited = { limits: { mode: 'off' }, concurrency: { mode: 'off' } }
+
 let upstream: TestUpstream
 let gate: TestGate
 /** What the upstream answers next. */
@@ -77,7 +80,7 @@ beforeAll(async () => {
     reply.writeHead(answer.status ?? 200, { 'content-type': 'application/json', ...answer.headers })
     reply.end(answer.body)
   })
-  gate = await startGate({ document, upstream: upstream.url, api: { limits: { mode: 'off' } } })
+  gate = await startGate({ document, upstream: upstream.url, api: { ...unlimited } })
 })
 
 afterAll(async () => {
@@ -211,7 +214,7 @@ test('V1: a body that HTTP/2 does not announce is refused where none is listed',
   const own = await startGate({
     document,
     upstream: upstream.url,
-    api: { limits: { mode: 'off' } },
+    api: { ...unlimited },
     root: { listen: [{ port: 0, host: 'localhost', tls: 'development' }] },
   })
   const session = connect(`https://localhost:${own.running.addresses[0]!.port}`, { rejectUnauthorized: false })
@@ -285,7 +288,7 @@ describe('V9: answers against the document', () => {
   }
   const gates: TestGate[] = []
   const withOptions = async (validate: object) => {
-    const own = await startGate({ document, upstream: upstream.url, api: { validate, limits: { mode: 'off' } } })
+    const own = await startGate({ document, upstream: upstream.url, api: { validate, ...unlimited } })
     gates.push(own)
     return own
   }
@@ -374,7 +377,11 @@ describe('V9: answers against the document', () => {
       },
       { streaming: true },
     )
-    const own = await startGate({ document, upstream: streaming.url, api: { validate: { response: 'enforce' } } })
+    const own = await startGate({
+      document,
+      upstream: streaming.url,
+      api: { validate: { response: 'enforce' }, ...unlimited },
+    })
     gates.push(own)
     const reply = await own.fetch('/events')
     const reader = reply.body!.getReader()
