@@ -47,7 +47,7 @@ async function explainRequest(id: string, options: ExplainOptions): Promise<Exit
     import('./read-config.ts'),
     import('../watch/explain.ts'),
   ])
-  const { directory, logFile } = await readConfig(options).then(
+  const { directory, logFile } = await readConfig(options, { withoutUpstreams: true }).then(
     (config) => ({ directory: config.directory, logFile: config.settings.telemetry.logs.file }),
     (error) => {
       // Beside a `dev` without a file there is only its state.

@@ -6,7 +6,7 @@ import { type CommonOptions, defaultConfigFile, UsageError } from './command.ts'
 /** The configuration that a command line names, with the keys of every guard. */
 export async function readConfig(
   options: Pick<CommonOptions, 'config'>,
-  more: Pick<LoadOptions, 'value' | 'overrides' | 'dev'> = {},
+  more: Pick<LoadOptions, 'value' | 'overrides' | 'dev' | 'withoutUpstreams'> = {},
 ): Promise<Config> {
   if (more.value === undefined && options.config === defaultConfigFile && !existsSync(defaultConfigFile)) {
     const file = moduleBeside()
@@ -40,6 +40,6 @@ export async function readStoreUrl(
   if (options.config === defaultConfigFile && !existsSync(defaultConfigFile) && moduleBeside() === undefined) {
     if (existsSync(state)) return { url: `sqlite:${state}`, directory: dirname(dirname(state)) }
   }
-  const { settings, directory } = await readConfig(options)
+  const { settings, directory } = await readConfig(options, { withoutUpstreams: true })
   return { url: settings.store.url, directory }
 }

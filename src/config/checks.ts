@@ -25,7 +25,12 @@ export function checkSettings(
     const hint = 'shop: { openapi: ./openapi.yaml, upstream: http://localhost:3000 }'
     complain('P1026', 'no API is configured', ['apis'], hint)
   }
-  for (const [name, api] of Object.entries(settings.apis)) {
+}
+
+/** A gate that forwards needs to know where to. */
+export function checkUpstreams({ apis }: Settings, placeOf: PlaceOf, errors: ConfigError[]): void {
+  const complain = adder(errors, placeOf)
+  for (const [name, api] of Object.entries(apis)) {
     if (api.upstream !== undefined) continue
     const versions = Object.entries(api.versions ?? {})
     if (versions.length === 0) {

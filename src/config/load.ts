@@ -1,6 +1,6 @@
 import { dirname, extname, resolve } from 'node:path'
 import { ConfigError, ConfigErrors, type Place } from '../base/errors.ts'
-import { checkListeners, checkSettings } from './checks.ts'
+import { checkListeners, checkSettings, checkUpstreams } from './checks.ts'
 import { complaintsOf, placeOf } from './complaints.ts'
 import type { Shape } from './language.ts'
 import { loadModule } from './module.ts'
@@ -30,6 +30,8 @@ export interface LoadOptions {
   readonly overrides?: Readonly<Record<string, unknown>>
   /** `portcullis dev`: a listener that says nothing of TLS makes a certificate of its own. */
   readonly dev?: boolean
+  /** Handlers in this process take the place of upstreams, or nothing is served at all: an API need not name one. */
+  readonly withoutUpstreams?: boolean
 }
 
 /** A configuration that holds: read, filled in, checked as a whole. */
@@ -117,6 +119,7 @@ async function load(options: LoadOptions): Promise<Config> {
   }
   const warnings: ConfigError[] = []
   checkSettings(settings, placed, errors, warnings)
+  if (options.withoutUpstreams !== true) checkUpstreams(settings, placed, errors)
   if (errors.length > 0) throw new ConfigErrors(inOrder(errors))
 
   return {

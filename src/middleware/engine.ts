@@ -67,7 +67,13 @@ export interface Engine {
 export async function createEngine(options: ProtectOptions): Promise<Engine> {
   const log = options.log ?? (await createLogger({ level: 'warn' }))
   const now = Date.now
-  const config = await loadConfig({ ...sourceOf(options), env: process.env, guards: guards as never, dev: true })
+  const config = await loadConfig({
+    ...sourceOf(options),
+    env: process.env,
+    guards: guards as never,
+    dev: true,
+    withoutUpstreams: true,
+  })
   const { settings } = config
   const opened: { close(): Promise<void> }[] = []
   const keep = <T extends { close(): Promise<void> }>(one: T): T => {
