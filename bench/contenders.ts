@@ -74,6 +74,7 @@ export async function startUpstream(dir: string, port: number): Promise<Contende
       location = /orders/7 { return 200 '${smallAnswer}'; }
       location = /orders { return 200 '${smallAnswer}'; }
       location = /large { alias ${join(dir, 'www/large')}; }
+      location / { return 200 '${smallAnswer}'; }
     }`,
     ),
   )
@@ -151,6 +152,8 @@ export interface GateConfiguration {
   readonly name: string
   readonly api: object
   readonly root?: object
+  /** In place of the one API that `api` and `document` describe. */
+  readonly apis?: object
   readonly headers?: Readonly<Record<string, string>>
   readonly status?: number
   readonly document?: object
@@ -173,7 +176,7 @@ export async function startGate(
       listen: [{ port, host: '127.0.0.1', tls: 'off' }],
       telemetry: { metrics: `127.0.0.1:${port + 1000}` },
       ...given.root,
-      apis: { bench: { openapi: './openapi.json', upstream, ...given.api } },
+      apis: given.apis ?? { bench: { openapi: './openapi.json', upstream, ...given.api } },
     }),
   )
   const child = start(nodeBin, [join(here, '../bin/portcullis.js'), 'start'], home, 'gate.log')

@@ -24,6 +24,7 @@ export interface Sample {
   readonly cpuUs: number
   readonly p50Us: number
   readonly p99Us: number
+  readonly maxUs: number
   readonly rssMb: number
   readonly errors: number
 }
@@ -37,14 +38,18 @@ export async function measure(
     readonly connections: number
     readonly dir: string
     readonly tokens?: readonly string[]
+    /** What wrk is told, in place of the scenario. */
+    readonly lua?: string
+    /** Where wrk runs. Default: on the measured core. */
+    readonly loadCore?: string
   },
 ): Promise<Sample> {
   const script = join(options.dir, 'wrk.lua')
-  writeFileSync(script, wrkScript(contender, scenario, options.tokens))
+  writeFileSync(script, options.lua ?? wrkScript(contender, scenario, options.tokens))
   const before = cpuUsOf(contender.pid)
   const text = await run('taskset', [
     '-c',
-    core,
+    options.loadCore ?? core,
     'wrk',
     '-t1',
     `-c${options.connections}`,
@@ -66,6 +71,8 @@ export async function measure(
     cpuUs: cpu / Math.max(1, requests),
     p50Us: latency(text, '50%'),
     p99Us: latency(text, '99%'),
+    // wrk prints mean, deviation, maximum.
+    maxUs: latency(text, 'Latency\\s+\\S+\\s+\\S+'),
     rssMb: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${contender.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024,
     errors: wrong + socketErrors,
   }
