@@ -1,4 +1,4 @@
-import { constants as http2, type ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { renderProblem } from '../http/problem.ts'
 import type { IncomingRequest } from './arrival.ts'
@@ -71,7 +71,8 @@ function foldHeaders(flat: readonly string[]): Record<string, string | string[]>
  */
 export function breakOff(reply: OutgoingReply, request: IncomingRequest): void {
   const stream = reply.stream as Partial<ServerHttp2Stream> | undefined
-  if (stream?.close !== undefined) stream.close(http2.NGHTTP2_INTERNAL_ERROR)
+  // Not `close`: it would send what ends a whole body first. Nor without an error: that says NO_ERROR.
+  if (stream?.destroy !== undefined) stream.destroy(new Error('broken off'))
   else if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) resetConnection(request)
   reply.destroy()
 }

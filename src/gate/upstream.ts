@@ -1,5 +1,7 @@
+import { subscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
-import { type Dispatcher, Pool } from 'undici'
+import { type ClientHttp2Stream, constants as http2 } from 'node:http2'
+import { buildConnector, type Dispatcher, Pool } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { UpstreamSettings } from '../config/settings.ts'
@@ -147,23 +149,61 @@ function restOf(target: TargetState): Denial {
 function openPool(origin: string, settings: UpstreamSettings): Pool {
   const { tls, timeouts } = settings
   const h2 = settings.protocol === 'h2'
+  const plain = h2 && origin.startsWith('http:')
   return new Pool(origin, {
     connections: settings.connections,
     // Never more than one request of HTTP/1.1 on a connection: no head-of-line blocking, no doubt about what may be tried again.
     pipelining: 1,
     allowH2: h2,
     // Over http:// with prior knowledge (RFC 9113, 3.3): there is no handshake to choose the protocol in.
-    ...(h2 && origin.startsWith('http:') ? { useH2c: true } : {}),
+    ...(plain ? { useH2c: true } : {}),
     headersTimeout: timeouts.head,
     bodyTimeout: timeouts.idle,
-    connect: {
+    connect: connectorFor(h2, plain, {
       timeout: timeouts.connect,
       rejectUnauthorized: true,
       ...(tls?.ca === undefined ? {} : { ca: [tls.ca].flat().map(readPem) }),
       ...(tls?.certificate === undefined ? {} : { cert: readPem(tls.certificate) }),
       ...(tls?.key === undefined ? {} : { key: readPem(tls.key) }),
       ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
-    },
+    }),
+  })
+}
+
+function connectorFor(h2: boolean, overPlain: boolean, options: buildConnector.BuildOptions) {
+  if (!h2) return options
+  watchHttp2Streams()
+  const connect = buildConnector({ ...options, allowH2: true, ...(overPlain ? { useH2c: true } : {}) })
+  const marked: buildConnector.connector = (target, done) =>
+    connect(target, (...result) => {
+      const [, socket] = result
+      if (socket !== null) (socket as Ours)[ours] = true
+      done(...result)
+    })
+  return marked
+}
+
+/** Marks the sockets to our upstreams, so that nobody else's streams are touched. */
+const ours = Symbol('portcullis.upstream')
+type Ours = { [ours]?: true }
+let watching = false
+
+/**
+ * An HTTP/2 stream that was reset with CANCEL, or whose connection broke, comes to its `end` in node:http2 as if it were
+ * whole, and undici believes it. A caller must not: here such an end is an error first.
+ */
+function watchHttp2Streams(): void {
+  if (watching) return
+  watching = true
+  subscribe('http2.client.stream.created', (message) => {
+    const { stream } = message as { readonly stream: ClientHttp2Stream }
+    const socket = stream.session?.socket as Ours | undefined
+    if (socket?.[ours] !== true) return
+    stream.prependListener('end', () => {
+      if ((stream.rstCode ?? 0) === http2.NGHTTP2_NO_ERROR || stream.listenerCount('error') === 0) return
+      const error = new Error(`the stream ended with code ${stream.rstCode}`)
+      stream.emit('error', Object.assign(error, { code: 'ERR_HTTP2_STREAM_ERROR' }))
+    })
   })
 }
 
