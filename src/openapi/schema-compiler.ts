@@ -57,8 +57,9 @@ export class SchemaCompiler {
   readonly references: References
   readonly dialect: Dialect
   readonly #entries = new Map<object, Check>()
+  /** Nearly every schema is compiled in the plain context only; a map of contexts for each costs more than its check. */
+  readonly #plainParts = new Map<object, Check>()
   readonly #parts = new Map<object, Map<string, Check>>()
-  readonly #outlines = new Map<object, Outline>()
   readonly #patterns = new Map<string, Pattern>()
   #silent: SchemaCompiler | undefined
 
@@ -134,18 +135,16 @@ export class SchemaCompiler {
     const { schema } = located
     if (typeof schema === 'boolean') return schema ? pass : refuseAll
     if (!isObject(schema)) throw broken(located, 'expected a schema: an object or a boolean')
+    const isPlain = !context.isPart && !context.isWhole && context.exempt.size === 0
     const key = `${context.isPart ? 1 : 0}${context.isWhole ? 1 : 0}${[...context.exempt].sort().join('\n')}`
-    let variants = this.#parts.get(schema)
-    if (variants === undefined) {
-      variants = new Map()
-      this.#parts.set(schema, variants)
-    }
-    const known = variants.get(key)
+    const known = isPlain ? this.#plainParts.get(schema) : this.#parts.get(schema)?.get(key)
     if (known !== undefined) return known
     const own: Located = { schema, base: baseOf(schema, located.base), at: located.at }
     let compiled = this.#compile(own, context)
     if (own.base !== located.base && this.dialect.isDynamic) compiled = inResource(compiled, own.base)
-    variants.set(key, compiled)
+    if (isPlain) this.#plainParts.set(schema, compiled)
+    else if (this.#parts.get(schema)?.set(key, compiled) === undefined)
+      this.#parts.set(schema, new Map([[key, compiled]]))
     return compiled
   }
 
@@ -611,10 +610,8 @@ export class SchemaCompiler {
     return schema.allOf.some((part, i) => this.#isHidden(this.#child(located, `allOf/${i}`, part), visited))
   }
 
+  /** Asked once for each schema and not kept: its sets would weigh more than the checks that come of them. */
   #outline(located: Located): Outline {
-    const { schema } = located
-    const known = isObject(schema) ? this.#outlines.get(schema) : undefined
-    if (known !== undefined) return known
     const outline: Outline = {
       branching: false,
       open: false,
@@ -625,7 +622,6 @@ export class SchemaCompiler {
       anyhow: { open: false, names: new Set(), patterns: new Set() },
     }
     this.#trace(located, outline, new Set(), false, false)
-    if (isObject(schema)) this.#outlines.set(schema, outline)
     return outline
   }
 
