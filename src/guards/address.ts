@@ -9,9 +9,6 @@ import { denial } from '../gate/verdict.ts'
 
 const denied = denial(403, 'ip.denied', 'Requests from this address are not accepted.')
 
-/** Everything this guard can refuse with; the reference is printed from it. */
-export const denials = [denied]
-
 /** Ranges and lists that one option may name; longer lists belong into a file. */
 const entriesMax = 10_000
 /** Ranges of one option, lists included: 32 MB when all of them are IPv6. */

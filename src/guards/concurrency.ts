@@ -23,9 +23,6 @@ const overloaded = denial(503, 'concurrency.overload', 'The gate is overloaded. 
   headers: { 'Retry-After': '2' },
 })
 
-/** Everything this guard can refuse with; the reference is printed from it. */
-export const denials = [callerFull, totalFull, operationFull, overloaded]
-
 const places = (description: string) => z.number().int().min(1).max(1_000_000).describe(description)
 
 interface Options {

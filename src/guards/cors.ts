@@ -7,9 +7,6 @@ import type { ApiDocument } from '../openapi/operation.ts'
 const foreignOrigin = denial(403, 'cors.origin', 'This origin may not use this API from a browser.')
 const foreignMethod = denial(403, 'cors.method', 'This method may not be used here from another origin.')
 
-/** Everything this guard can refuse with; the reference is printed from it. */
-export const denials = [foreignOrigin, foreignMethod]
-
 const token = /^[!#$%&'*+.^_`|~\w-]+$/
 const tokens = (description: string) => z.array(z.string().regex(token)).max(200).describe(description)
 

@@ -7,9 +7,6 @@ import type { Operation } from '../openapi/operation.ts'
 const upstreamFailed = denial(500, 'errors.upstream', 'The service behind this API failed to answer the request.')
 const upstreamRefused = denial(400, 'errors.upstream', 'The service behind this API refused the request.')
 
-/** Everything this guard can refuse with, with the upstream's own status; the reference is printed from it. */
-export const denials = [upstreamFailed, upstreamRefused]
-
 const rule = (description: string) => z.enum(['replace', 'pages', 'pass']).describe(description)
 
 type Rule = 'replace' | 'pages' | 'pass'

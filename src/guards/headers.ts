@@ -10,11 +10,6 @@ import {
 } from '../http/security-headers.ts'
 import type { Operation } from '../openapi/operation.ts'
 
-export { checkSecurityHeaders } from '../http/security-headers.ts'
-
-/** This guard refuses nothing: it takes away and adds. */
-export const denials = []
-
 const token = /^[!#$%&'*+.^_`|~\w-]+$/
 const name = z.string().regex(token, 'expected a header name').toLowerCase()
 /** A name, or the beginning of names: `x-debug-*`. */

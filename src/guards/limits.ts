@@ -17,9 +17,6 @@ const unavailable = denial(503, 'limits.unavailable', 'Requests cannot be counte
   headers: { 'Retry-After': '1' },
 })
 
-/** Everything this guard can refuse with; the reference is printed from it. */
-export const denials = [exceeded, unavailable]
-
 const limitsMax = 100
 const fixedParts = ['principal', 'application', 'ip', 'operation', 'everyone'] as const
 const namedPart = /^(claim|header|query|path|body)\.[\w$-]+(?:\.[\w$-]+)*$/

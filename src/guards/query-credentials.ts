@@ -8,9 +8,6 @@ const credentialInQuery = denial(
   'Credentials do not belong into the URL, which is written to logs and histories. Send them in a header; take this one for exposed and replace it.',
 )
 
-/** Everything this guard can refuse with; the reference is printed from it. */
-export const denials = [credentialInQuery]
-
 /**
  * Names that stand for credentials, in lower case and without `-`, `_` and `.`, so that `api_key`, `api-key` and `apiKey`
  * are one. Not here: `code` and `state`, which OAuth itself puts into a query (RFC 6749, 4.1.2).

@@ -6,9 +6,6 @@ const unlistedPath = denial(404, 'unlisted.path', 'There is no such path in this
 
 const unlistedMethod = denial(405, 'unlisted.method', 'This path does not have the method of the request.')
 
-/** Every refusal of this guard, for the reference. */
-export const denials = [unlistedPath, unlistedMethod]
-
 /** Refuses paths and methods that the document does not list. */
 export const unlisted: Guard<object> = {
   name: 'unlisted',

@@ -183,21 +183,6 @@ const unlistedAnswerType = denial(502, 'validate.response-media-type', badAnswer
 const invalidAnswer = denial(502, 'validate.response-body', badAnswer)
 const oversharedAnswer = denial(502, 'validate.overshared', badAnswer)
 
-/** Every refusal of this guard, for the reference. */
-export const denials = [
-  invalidParameter,
-  invalidBody,
-  malformedBody,
-  unlistedType,
-  wrongCharset,
-  unexpectedBody,
-  missingBody,
-  unlistedStatus,
-  unlistedAnswerType,
-  invalidAnswer,
-  oversharedAnswer,
-]
-
 /** Errors that say that something is there which should not be seen. */
 const oversharing = new Set(['unknownProperty', 'additionalProperties', 'unevaluatedProperties', 'writeOnly'])
 /** Places taken out of one answer at most; one with more is blocked. */

@@ -9,6 +9,10 @@ import { type Config, loadConfig } from '../../src/config/load.ts'
 import { createApiKeys } from '../../src/credentials/api-keys.ts'
 import { guards } from '../../src/guards/index.ts'
 
+/** A line of the activity log, as a test reads it. */
+// biome-ignore lint/suspicious/noExplicitAny: assertions look into it, and fail where it is another.
+export type ActivityLine = Record<string, any>
+
 /** What a test says about the gate it wants. */
 export interface GateInput {
   /** The OpenAPI document, as an object. Default: `smallDocument`. */
@@ -49,7 +53,7 @@ export interface TestGate {
   /** Makes an API key in the gate's store and returns it. */
   readonly key: (input?: KeyInput) => Promise<string>
   /** The activity lines so far; waits until `count` are there where given. */
-  readonly lines: (count?: number) => Promise<Record<string, any>[]>
+  readonly lines: (count?: number) => Promise<ActivityLine[]>
   /** Writes the configuration anew with other settings and reloads. Rejects when it is refused. */
   readonly reload: (change: Partial<GateInput>) => Promise<void>
   readonly stop: () => Promise<void>
@@ -146,7 +150,7 @@ async function makeKey({ foundation }: Running, input: KeyInput = {}): Promise<s
   return key
 }
 
-async function readLines(file: string, count: number): Promise<Record<string, any>[]> {
+async function readLines(file: string, count: number): Promise<ActivityLine[]> {
   return until(async () => {
     const text = await readFile(file, 'utf8').catch(() => '')
     const lines = text
