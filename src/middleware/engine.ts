@@ -10,7 +10,7 @@ import type { ConfigInput } from '../config/input.ts'
 import { type Config, loadConfig } from '../config/load.ts'
 import { upstreamShape } from '../config/settings.ts'
 import type { IncomingRequest } from '../gate/arrival.ts'
-import type { PassingBody } from '../gate/body.ts'
+import { PassingBody } from '../gate/body.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import { createGate, type Gate } from '../gate/gate.ts'
 import { hasHeader } from '../gate/headers.ts'
@@ -154,7 +154,12 @@ function inProcess(): Upstream {
       dispatcher: {
         dispatch(options: Dispatcher.DispatchOptions, answer: Dispatcher.DispatchHandler) {
           const { handler } = exchange.peer as MeantPeer
-          handler(passedBy(exchange, options), answer)
+          const passed = passedBy(exchange, options)
+          // Too large, or broken: the gate knows why, and says it before the handler can.
+          if (passed.body instanceof PassingBody) {
+            passed.body.once('error', (error) => answer.onResponseError?.(new HandlerController(answer), error))
+          }
+          handler(passed, answer)
           return true
         },
       } as Dispatcher,
@@ -188,7 +193,7 @@ export class HandlerController implements Dispatcher.DispatchController {
   readonly rawHeaders = null
   readonly rawTrailers = null
 
-  constructor(answer: Dispatcher.DispatchHandler, resumed: () => void, stopped: (reason: Error) => void) {
+  constructor(answer: Dispatcher.DispatchHandler, resumed = () => {}, stopped: (reason: Error) => void = () => {}) {
     this.#answer = answer
     this.#resumed = resumed
     this.#stopped = stopped

@@ -83,7 +83,7 @@ async function answerWith(
   try {
     const response = await handler(requestOf(passed, origin, method, stop.signal))
     if (response.type === 'error') throw new TypeError('the handler answered with Response.error()')
-    if (controller.aborted) return void response.body?.cancel(controller.reason)
+    if (controller.aborted) return void response.body?.cancel(controller.reason).catch(() => {})
     begun = true
     answer.onResponseStart?.(controller, response.status, headersOf(response))
     const reader = response.body?.getReader()

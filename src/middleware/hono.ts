@@ -26,14 +26,18 @@ export interface HonoMiddleware {
 export async function portcullis(options: ProtectOptions = {}): Promise<HonoMiddleware> {
   const gate = await fetchGate(options)
   const middleware = async (context: Context, next: () => Promise<void>) => {
+    let running: Promise<void> | undefined
     const handler = async (passed: Request) => {
       context.req.raw = passed
-      await next()
+      running = next()
+      await running
       return context.res
     }
     // What @hono/node-server knows of the connection.
     const { incoming } = (context.env ?? {}) as { readonly incoming?: IncomingMessage }
     const response = await gate(context.req.raw, handler, incoming === undefined ? {} : callerOf(incoming))
+    // A refusal in the middle of a body leaves a handler behind, whose failure would be the answer if it came later.
+    await running?.catch(() => {})
     // Hono adds the headers of a response that is there to the one that replaces it.
     context.res = undefined
     context.res = response

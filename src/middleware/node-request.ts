@@ -84,10 +84,9 @@ export class GateRequest extends Readable {
   }
 
   /**
-   * Makes the request what may pass: one spelling of the path, headers filtered and set, the body unread. `tooLarge` is
-   * called when a body that nobody has read turns out to be; `false` says that it is already.
+   * Makes the request what may pass: one spelling of the path, headers filtered and set, the body unread.
    */
-  handOver({ url, headers, body }: Passed, tooLarge: () => void): boolean {
+  handOver({ url, headers, body }: Passed): void {
     const request = this.#request
     // A getter in HTTP/2, and made of what came in HTTP/1.1.
     Object.defineProperty(request, 'headers', {
@@ -100,31 +99,26 @@ export class GateRequest extends Readable {
     if (Buffer.isBuffer(body)) {
       if (request.readableLength > 0) request.read()
       request.unshift(body)
-      return true
-    }
-    return body === null || this.#countOn(body, tooLarge)
+    } else if (body !== null) this.#countOn(body)
   }
 
   /** The handler reads from the request itself, with its backpressure; what comes is counted where it comes in. */
-  #countOn(body: PassingBody, tooLarge: () => void): boolean {
+  #countOn(body: PassingBody): void {
     const request = this.#request
     const push = request.push
     this.#reader = 'handler'
+    body.count(request.readableLength)
     request.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
       if (chunk === null) {
         this.push(null)
         this.resume()
-      } else if (body.refusal !== undefined) {
-        // The rest of what was refused: the gate lets it run dry for a while, and then cuts the connection.
-        return this.push(chunk)
       } else if (!body.count(chunk.length)) {
+        // The gate lets the rest of what it refuses run dry for a while, and then cuts the connection.
         this.#reader = 'gate'
-        tooLarge()
-        return true
+        return this.push(chunk)
       }
       return push.call(request, chunk, encoding)
     }
-    return body.count(request.readableLength)
   }
 }
 

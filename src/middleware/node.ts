@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import type { IncomingRequest } from '../gate/arrival.ts'
+import { PassingBody } from '../gate/body.ts'
 import { type Caller, createEngine, type Engine, type ProtectOptions } from './engine.ts'
 import { GateRequest } from './node-request.ts'
 import { CallerReply, HandlerReply } from './node-response.ts'
@@ -36,12 +37,11 @@ function run(engine: Engine, request: IncomingMessage, response: ServerResponse,
   const caller = new CallerReply(response)
   engine.request(seen as unknown as IncomingRequest, caller, callerOf(request), (passed, answer) => {
     const reply = new HandlerReply(response, caller, answer)
-    const tooLarge = () => {
+    seen.handOver(passed)
+    if (passed.body instanceof PassingBody) {
       // The handler waits for more, which will not come.
-      response.once('close', () => request.destroy())
-      reply.breakOff(new Error('the body is too large'))
+      passed.body.once('error', () => response.once('close', () => request.destroy()))
     }
-    if (!seen.handOver(passed, tooLarge)) return tooLarge()
     const failed = (error: unknown) => {
       engine.log.error('The handler behind the gate failed.', { error: error instanceof Error ? error.stack : error })
       reply.fail()
