@@ -4,12 +4,13 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { defaultSecurityHeaders } from '../http/security-headers.ts'
-import type { Passage, Sink } from '../traffic/passage.ts'
+import { type Passage, type Sink, unroutedPassage } from '../traffic/passage.ts'
 import { type IncomingRequest, readArrival } from './arrival.ts'
 import { type Arrival, Exchange } from './exchange.ts'
 import { type Ending, Flight } from './flight.ts'
 import type { Peer } from './peer.ts'
 import { denialReply, type OutgoingReply, writeHead } from './reply.ts'
+import { requestId } from './request-id.ts'
 import type { Route, Router } from './router.ts'
 import { openTunnel, refuseUpgrade } from './tunnel.ts'
 import { type Denial, denial } from './verdict.ts'
@@ -34,9 +35,6 @@ export interface Gate {
 }
 
 const unroutable = denial(404, 'gate.unroutable', 'Nothing is served under this host and path.')
-
-/** In place of an id, where the request could not be read so far that it got one. */
-const unreadId = 'req_unread'
 
 /** Counts the exchanges of a load, so that it is closed after the last one. */
 class LoadInUse {
@@ -105,8 +103,9 @@ export function createGate(first: Load, options: GateOptions): Gate {
     upgrade(request, socket, head, peer) {
       const arrival = readArrival(request, peer, now())
       if ('kind' in arrival) {
-        refuseUpgrade(socket, arrival, unreadId, defaultSecurityHeaders(peer.encrypted))
-        return tellUnrouted(arrival, unreadId, 'websocket', peer)
+        const id = requestId(now())
+        refuseUpgrade(socket, arrival, id, defaultSecurityHeaders(peer.encrypted))
+        return tellUnrouted(arrival, id, 'websocket', peer)
       }
       const used = current
       const route = used.load.router(arrival)
@@ -189,7 +188,7 @@ export function createGate(first: Load, options: GateOptions): Gate {
     peer: Peer,
     arrival?: Arrival,
   ): void {
-    const id = arrival?.id ?? unreadId
+    const id = arrival?.id ?? requestId(now())
     const { headers, body } = denialReply(refusal, id, request.headers.accept, defaultSecurityHeaders(peer.encrypted))
     // What could not be read without doubt must not be followed by more on this connection.
     if (reply.stream === undefined) headers.push('connection', 'close')
@@ -199,33 +198,17 @@ export function createGate(first: Load, options: GateOptions): Gate {
   }
 
   function tellUnrouted(refusal: Denial, id: string, protocol: string, peer: Peer, arrival?: Arrival): void {
-    tell({
-      id,
-      api: '-',
-      version: undefined,
-      operation: 'unroutable',
-      route: '-',
-      method: arrival?.method ?? '-',
-      path: arrival?.target.path ?? '-',
-      query: '',
-      protocol,
-      receivedAt: now(),
-      durationMs: 0,
-      upstreamMs: undefined,
-      status: refusal.status,
-      requestBytes: 0,
-      responseBytes: 0,
-      address: arrival?.address ?? peer.address,
-      user: undefined,
-      application: undefined,
-      credential: undefined,
-      requestHeaders: {},
-      responseHeaders: [],
-      denial: refusal,
-      observed: [],
-      fault: undefined,
-      traceId: undefined,
-    })
+    tell(
+      unroutedPassage({
+        id,
+        protocol,
+        receivedAt: now(),
+        status: refusal.status,
+        address: arrival?.address ?? peer.address,
+        denial: refusal,
+        ...(arrival === undefined ? {} : { method: arrival.method, path: arrival.target.path }),
+      }),
+    )
   }
 
   function tell(passage: Passage): void {

@@ -41,5 +41,33 @@ export interface Passage {
   readonly traceId: string | undefined
 }
 
+/** The passage of a request that never came to an operation: what is not known of it is left empty. */
+export function unroutedPassage(
+  known: Pick<Passage, 'id' | 'receivedAt' | 'status' | 'address' | 'protocol' | 'denial'> & Partial<Passage>,
+): Passage {
+  return {
+    api: '-',
+    version: undefined,
+    operation: 'unroutable',
+    route: '-',
+    method: '-',
+    path: '-',
+    query: '',
+    durationMs: 0,
+    upstreamMs: undefined,
+    requestBytes: 0,
+    responseBytes: 0,
+    user: undefined,
+    application: undefined,
+    credential: undefined,
+    requestHeaders: {},
+    responseHeaders: [],
+    observed: [],
+    fault: undefined,
+    traceId: undefined,
+    ...known,
+  }
+}
+
 /** Takes every exchange once, at its end. Never waits, never throws. */
 export type Sink = (passage: Passage) => void

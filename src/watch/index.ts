@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { Passage, Sink } from '../traffic/passage.ts'
+import { type Passage, type Sink, unroutedPassage } from '../traffic/passage.ts'
 import { type ActivityLogSettings, createActivityLog } from './activity-log.ts'
 import { openControl } from './control.ts'
 import { type Endpoint, serveMetrics } from './endpoint.ts'
@@ -214,31 +214,12 @@ function countLog({ registry }: Metrics, counts: ReturnType<typeof createActivit
 }
 
 function earlyPassage({ status, code, address, id, protocol, detail, evidence }: EarlyRefusal, now: number): Passage {
-  return {
+  return unroutedPassage({
     id: id ?? '',
-    api: '',
-    version: undefined,
-    operation: 'unroutable',
-    route: '',
-    method: '',
-    path: '',
-    query: '',
-    protocol: protocol ?? '',
+    protocol: protocol ?? '-',
     receivedAt: now,
-    durationMs: 0,
-    upstreamMs: undefined,
     status,
-    requestBytes: 0,
-    responseBytes: 0,
     address,
-    user: undefined,
-    application: undefined,
-    credential: undefined,
-    requestHeaders: {},
-    responseHeaders: [],
     denial: { code, detail: detail ?? '', evidence },
-    observed: [],
-    fault: undefined,
-    traceId: undefined,
-  }
+  })
 }

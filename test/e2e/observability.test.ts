@@ -97,6 +97,28 @@ describe('O1: activity log: who, what, when, from where; level and sampling chos
     }
   })
 
+  test('what cannot be read or belongs nowhere has an id of its own, in the answer and in its line', async () => {
+    gate = await startGate({ upstream: upstream.url, api: { host: ['api.test'] } })
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+    const sent = [
+      'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n',
+      'GET / HTTP/1.1\r\nHost: elsewhere.test\r\n\r\n',
+      `GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n${upgrade}`,
+      `GET / HTTP/1.1\r\nHost: elsewhere.test\r\n${upgrade}`,
+    ]
+    const told: (string | undefined)[] = []
+    for (const bytes of sent) {
+      const answer = await sendRaw(gate.port, bytes)
+      told.push(/"instance":"([^"]+)"/.exec(answer)?.[1])
+    }
+    expect(new Set(told).size).toBe(4)
+    const lines = await gate.lines(4)
+    expect(lines.map(({ id }) => id)).toEqual(told)
+    expect(lines.map(({ status, operation }) => [status, operation])).toEqual(
+      [400, 404, 400, 404].map((status) => [status, 'unroutable']),
+    )
+  })
+
   test('level, sample and lists change by a reload, without a restart', async () => {
     gate = await startGate({ upstream: upstream.url })
     const file = join(gate.dir, 'activity.ndjson')
