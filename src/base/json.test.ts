@@ -77,6 +77,23 @@ describe('strict JSON', () => {
     expect(outcome(`[${`${row},`.repeat(70_000)}${row}]`)).toMatch(/^size@/)
   })
 
+  test('refuses a text of nothing but different keys, in one object or in many, and takes as many of the same', () => {
+    const row = (count: number, from = 0) =>
+      `{${Array.from({ length: count }, (_, i) => `"key${from + i}":1`).join(',')}}`
+    expect(outcome(row(24_000))).toBeTypeOf('object')
+    expect(outcome(row(26_000))).toMatch(/^size@/)
+    expect(outcome(`[${Array.from({ length: 26_000 }, (_, i) => row(1, i)).join(',')}]`)).toMatch(/^size@/)
+    expect(outcome(`[${Array.from({ length: 100_000 }, () => row(1)).join(',')}]`)).toBeTypeOf('object')
+    // A larger text may have more: one in 64 bytes.
+    expect(outcome(`{"pad":"${'x'.repeat(2_000_000)}",${row(30_000).slice(1)}`)).toBeTypeOf('object')
+  })
+
+  test('finds a key that stands twice at the end of a long text', () => {
+    const rows = Array.from({ length: 50_000 }, (_, i) => `{"a":${i},"\\u00e9":null}`).join(',')
+    expect(outcome(`[${rows},{"b":1,"é":2,"\\u00e9":3}]`)).toMatch(/^duplicate-key@/)
+    expect(outcome(`[${rows},{"b":1,"é":2,"e":3}]`)).toBeTypeOf('object')
+  })
+
   test('refuses 100,000 levels in less than 5 ms', () => {
     const hostile = Buffer.from('{"a":'.repeat(100_000))
     expect(cpuMs(() => expect(outcome(hostile)).toBe('depth@320'))).toBeLessThan(5)

@@ -19,7 +19,7 @@ const sentences: Readonly<Record<JsonReason, string>> = {
   'byte-order-mark': 'expected JSON without a byte order mark',
   syntax: 'expected JSON',
   depth: 'nested too deep',
-  size: 'more lists, objects or keys than can be handled',
+  size: 'more lists, objects or different keys than can be handled',
   'duplicate-key': 'a key stands twice in one object',
   'forbidden-key': 'the key "__proto__" is not allowed',
   number: 'a number that does not survive as a double',
@@ -48,6 +48,35 @@ export const jsonDepthMax = 64
  * twenty or more. Texts of nothing but brackets cost fifty times their size in memory, and time to look through.
  */
 const membersMax = 200_000
+
+/**
+ * Different keys in a text of up to 1 MB, beyond the first `keysUnhashed` keys of any kind; a larger text may have one
+ * in 64 bytes. The parser keeps every new key as a name of its own, at 1 µs each, and objects of many keys are slow to
+ * walk: 95,000 keys in 1 MB held the event loop for 150 ms (test/e2e/hostile.test.ts).
+ */
+const keysDistinctMax = 16_384
+/** Real requests end here, and pay nothing for the counting. */
+const keysUnhashed = 8_192
+
+/** Marks of the keys seen, by hash. One scan at a time: it never waits. */
+const marks = new Uint8Array(65_536)
+const markBits = marks.length * 8
+/** So that nobody can prepare keys of one hash. */
+const markSeed = (Math.random() * 2 ** 32) | 0
+
+/** Whether a key was most likely not seen since the marks were cleared. */
+function isNewKey(bytes: Uint8Array, start: number, end: number): boolean {
+  let hash = markSeed
+  for (let i = start; i < end; i++) {
+    hash = Math.imul(hash ^ bytes[i]!, 0x5bd1e995)
+    hash ^= hash >>> 15
+  }
+  const bit = (hash >>> 0) % markBits
+  const mask = 1 << (bit & 7)
+  if ((marks[bit >> 3]! & mask) !== 0) return false
+  marks[bit >> 3]! |= mask
+  return true
+}
 
 /**
  * Parses JSON that every reader reads alike (I-JSON, RFC 7493): UTF-8 without a byte order mark, no key twice, no
@@ -93,6 +122,7 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
   let depth = 0
   let containers = 0
   let keys = 0
+  let distinct = 0
   let seen = 0
   let suspect: JsonError | undefined
   // Where the last string began and whether it holds an escape: to look at it again should it turn out to be a key.
@@ -121,7 +151,12 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
       }
       stringEnd = i++
     } else if (byte === 0x3a) {
-      if (++keys > most) throw new JsonError('size', i)
+      if (++keys > keysUnhashed) {
+        if (keys > most) throw new JsonError('size', i)
+        if (keys === keysUnhashed + 1) marks.fill(0)
+        if (isNewKey(bytes, stringAt, stringEnd) && ++distinct > Math.max(keysDistinctMax, length >> 6))
+          throw new JsonError('size', i)
+      }
       i++
       if (escaped || (stringEnd - stringAt === 10 && bytes[stringAt + 1] === 0x5f)) {
         if (isProto(bytes, stringAt, stringEnd + 1)) suspect ??= new JsonError('forbidden-key', stringAt)
@@ -221,6 +256,18 @@ function firstInvalidUtf8(bytes: Uint8Array): number {
   return low
 }
 
+/** Whether a byte may stand in a number or in `true`, `false`, `null`. */
+function isOfToken(byte: number): boolean {
+  return (
+    (byte >= 0x30 && byte <= 0x39) ||
+    (byte >= 0x61 && byte <= 0x7a) ||
+    byte === 0x2e ||
+    byte === 0x2b ||
+    byte === 0x2d ||
+    byte === 0x45
+  )
+}
+
 /** Reads a text that is known to be refused once more, slowly and exactly, to say where and why. */
 function firstFault(bytes: Buffer, depthMax: number): JsonError {
   let i = 0
@@ -231,11 +278,14 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
   const space = () => {
     while (bytes[i] === 0x20 || bytes[i] === 0x0a || bytes[i] === 0x0d || bytes[i] === 0x09) i++
   }
-  const string = (): string => {
-    const start = i++
+  /** Skips a string; tells whether it holds an escape. */
+  const string = (): boolean => {
+    let escaped = false
+    i++
     while (bytes[i] !== quote) {
       if (i >= bytes.length || bytes[i]! < 0x20) fail('syntax')
       if (bytes[i] === backslash) {
+        escaped = true
         i++
         if (bytes[i] === 0x75) {
           if (!/^[0-9a-fA-F]{4}$/.test(bytes.toString('latin1', i + 1, i + 5))) fail('syntax')
@@ -245,7 +295,13 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
       } else i++
     }
     i++
-    return JSON.parse(bytes.toString('utf8', start, i)) as string
+    return escaped
+  }
+  /** A key's UTF-8, a character a byte: equal for equal keys, and cheap for those without escapes. */
+  const key = (): string => {
+    const start = i
+    if (!string()) return bytes.toString('latin1', start + 1, i - 1)
+    return Buffer.from(JSON.parse(bytes.toString('utf8', start, i)) as string).toString('latin1')
   }
   const value = (): void => {
     space()
@@ -254,9 +310,11 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
     else if (byte === 0x7b) object()
     else if (byte === 0x5b) array()
     else {
-      // Sticky, so that nothing is copied; the window is wide enough for any number worth reading.
+      // Letters, digits and signs; the window is wide enough for any number worth reading.
+      let end = i
+      while (end < bytes.length && end < i + 2_048 && isOfToken(bytes[end]!)) end++
       const token = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)/.exec(
-        bytes.toString('latin1', i, Math.min(bytes.length, i + 2048)),
+        bytes.toString('latin1', i, end),
       )
       if (token === null) fail('syntax')
       i += token![0].length
@@ -281,16 +339,21 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
   const object = (): void => {
     if (++depth > depthMax) fail('depth')
     i++
-    const keys = new Set<string>()
+    let first: string | undefined
+    let others: Set<string> | undefined
     space()
     if (bytes[i] !== 0x7d) {
       for (;;) {
         space()
         if (bytes[i] !== quote) fail('syntax')
         const at = i
-        const key = string()
-        if (keys.has(key)) fail('duplicate-key', at)
-        keys.add(key)
+        const name = key()
+        if (first === undefined) first = name
+        else {
+          others ??= new Set()
+          if (name === first || others.has(name)) fail('duplicate-key', at)
+          others.add(name)
+        }
         space()
         if (bytes[i] !== 0x3a) fail('syntax')
         i++

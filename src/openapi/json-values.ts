@@ -83,20 +83,83 @@ export function firstDuplicate(items: readonly unknown[]): number {
   return -1
 }
 
+/** Whether a value equals one of a list, at the price of one hash however long the list is. */
+export function oneOf(values: readonly unknown[]): (value: unknown) => boolean {
+  const plain = new Set(values.filter((value) => typeof value !== 'object' || value === null))
+  const composite = new Map<number, unknown[]>()
+  for (const value of values) {
+    if (typeof value !== 'object' || value === null) continue
+    const hash = hashJson(value)
+    const alike = composite.get(hash)
+    if (alike === undefined) composite.set(hash, [value])
+    else alike.push(value)
+  }
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return plain.has(value)
+    if (composite.size === 0) return false
+    return composite.get(hashJson(value))?.some((allowed) => sameJson(allowed, value)) ?? false
+  }
+}
+
 /** Whether a number is a whole multiple of another, in decimal, as people mean it: 0.3 is one of 0.1. */
 export function isMultipleOf(value: number, divisor: number): boolean {
   if (Number.isSafeInteger(value) && Number.isSafeInteger(divisor)) return value % divisor === 0
   if (!Number.isFinite(value) || !Number.isFinite(divisor)) return false
-  const [a, aScale] = decimal(value)
-  const [b, bScale] = decimal(divisor)
-  const scale = Math.max(aScale, bScale)
-  return (a * 10n ** BigInt(scale - aScale)) % (b * 10n ** BigInt(scale - bScale)) === 0n
+  let known = divisors.get(divisor)
+  if (known === undefined) {
+    known = readDivisor(divisor)
+    // Divisors come from documents and are few; the bound is for whoever feeds it others.
+    if (divisors.size >= 1_000) divisors.clear()
+    divisors.set(divisor, known)
+  }
+  const { power, small } = known
+  if (power !== undefined) {
+    // Fifteen digits mean one double and are meant by one; so both numbers can be taken times the power of ten.
+    const scaled = Math.round(value * power)
+    if (Math.abs(scaled) < 1e15 && scaled / power === value) return scaled % small === 0
+  }
+  return isDecimalMultiple(value, known)
 }
 
-/** The shortest decimal that means this double, as an integer and how many of its digits are decimals. */
+interface Divisor {
+  /** Its digits as an integer, and how many of them are decimals. */
+  readonly digits: bigint
+  readonly scale: number
+  /** The power of ten that makes it the integer `small`, where doubles hold both exactly. */
+  readonly power: number | undefined
+  readonly small: number
+  /** Powers of ten modulo its digits, as they were needed. A double has some 600 at most. */
+  readonly remainders: Map<number, bigint>
+}
+
+const divisors = new Map<number, Divisor>()
+
+function readDivisor(divisor: number): Divisor {
+  const [digits, scale] = decimal(divisor)
+  const isSmall = scale >= 0 && scale <= 15 && digits < 1_000_000_000_000_000n
+  return { digits, scale, power: isSmall ? 10 ** scale : undefined, small: Number(digits), remainders: new Map() }
+}
+
+function isDecimalMultiple(value: number, { digits, scale, remainders }: Divisor): boolean {
+  const [own, ownScale] = decimal(value)
+  const shift = scale - ownScale
+  // Decimals below the divisor's: only zero, or digits that end in enough zeros, are multiples.
+  if (shift < 0) return -shift > 40 ? own === 0n : own % (digits * 10n ** BigInt(-shift)) === 0n
+  let remainder = remainders.get(shift)
+  if (remainder === undefined) {
+    remainder = 10n ** BigInt(shift) % digits
+    remainders.set(shift, remainder)
+  }
+  return (own * remainder) % digits === 0n
+}
+
+/** The shortest decimal that means this double: its digits as an integer, and by how many places to shift them down. */
 function decimal(value: number): [bigint, number] {
-  const [, digits, , fraction = '', exponent = '0'] = /^(-?\d+)(\.(\d+))?(?:e([+-]?\d+))?$/.exec(String(value))!
-  const scale = fraction.length - Number(exponent)
-  const integer = BigInt(digits! + fraction)
-  return scale >= 0 ? [integer, scale] : [integer * 10n ** BigInt(-scale), 0]
+  const text = String(value)
+  const e = text.indexOf('e')
+  const mantissa = e < 0 ? text : text.slice(0, e)
+  const dot = mantissa.indexOf('.')
+  const exponent = e < 0 ? 0 : Number(text.slice(e + 1))
+  if (dot < 0) return [BigInt(mantissa), -exponent]
+  return [BigInt(mantissa.slice(0, dot) + mantissa.slice(dot + 1)), mantissa.length - dot - 1 - exponent]
 }

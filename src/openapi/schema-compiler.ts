@@ -1,6 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
 import { formatOf, numberFormatOf } from './formats.ts'
-import { firstDuplicate, isMultipleOf, sameJson } from './json-values.ts'
+import { firstDuplicate, isMultipleOf, oneOf } from './json-values.ts'
 import type { Schema } from './operation.ts'
 import { compilePattern, type Pattern } from './patterns.ts'
 import { branches, discriminated } from './schema-alternatives.ts'
@@ -813,16 +813,10 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 }
 
 function oneOfValues(keyword: 'enum' | 'const', values: readonly unknown[]): Check {
-  const primitives = new Set(values.filter((value) => typeof value !== 'object' || value === null))
-  const composites = values.filter((value) => typeof value === 'object' && value !== null)
+  const isAllowed = oneOf(values)
   const shown = values.slice(0, 12).map((value) => clip(JSON.stringify(value) ?? 'nothing', 60))
   const expected = `${values.length === 1 ? '' : 'one of '}${shown.join(', ')}${values.length > 12 ? ', …' : ''}`
-  return (value, run) => {
-    if (typeof value !== 'object' || value === null) {
-      if (primitives.has(value)) return true
-    } else if (composites.some((allowed) => sameJson(allowed, value))) return true
-    return run.fail(keyword, expected, value)
-  }
+  return (value, run) => isAllowed(value) || run.fail(keyword, expected, value)
 }
 
 function clip(text: string, lengthMax: number): string {
