@@ -34,6 +34,8 @@ export interface Arrival {
   readonly receivedAt: number
   /** A WebSocket (or other) upgrade: `websocket`. */
   readonly upgrade: string | undefined
+  /** Came over HTTP/2, where nothing in the head need tell that a body follows. */
+  readonly http2?: boolean
 }
 
 const nothing: readonly never[] = []
@@ -50,6 +52,7 @@ export class Exchange {
   readonly address: string
   readonly receivedAt: number
   readonly upgrade: string | undefined
+  readonly http2: boolean
   /** Values of the path template's parameters in order, still percent-encoded. */
   readonly pathValues: readonly string[]
   /** Who calls; set by a guard of stage `identify`. */
@@ -91,6 +94,7 @@ export class Exchange {
     this.address = arrival.address
     this.receivedAt = arrival.receivedAt
     this.upgrade = arrival.upgrade
+    this.http2 = arrival.http2 === true
     this.pathValues = pathValues
     this.principal = undefined
     this.credentialDenial = undefined

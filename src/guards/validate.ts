@@ -130,11 +130,6 @@ function announcesBody({ headers }: Exchange): boolean {
   return length === undefined ? headers['transfer-encoding'] !== undefined : length !== '0'
 }
 
-/** Whether the raw headers begin with a pseudo-header (RFC 9113, 8.3). */
-function isHttp2({ rawHeaders }: Exchange): boolean {
-  return rawHeaders[0]?.startsWith(':') === true
-}
-
 function bodyHeadStep(takesBody: boolean, required: boolean, contract: BodyContract | undefined): Step | undefined {
   if (!takesBody) return (exchange) => (announcesBody(exchange) ? unexpectedBody : undefined)
   if (contract === undefined) return undefined
@@ -145,7 +140,7 @@ function bodyHeadStep(takesBody: boolean, required: boolean, contract: BodyContr
   return (exchange) => {
     const contentType = exchange.headers['content-type']
     if (!announcesBody(exchange)) {
-      if (required && !isHttp2(exchange)) return missingBody
+      if (required && !exchange.http2) return missingBody
       if (contentType === undefined) return undefined
     }
     const selected = contract.select(contentType)
