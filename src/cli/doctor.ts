@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { messageOf } from '../base/errors.ts'
 import { silentLogger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
+import type { Identity } from '../gate/tls/certificates.ts'
 import { type CommonOptions, type ExitCode, newCommand, run } from './command.ts'
 import { print, printError, printJson, problemsOf } from './output.ts'
 
@@ -80,15 +81,27 @@ async function documents(config: Config): Promise<Finding[]> {
   })
 }
 
+/** What each listener would show: the pair that is configured, read as the listener reads it, or what ACME obtained. */
 async function certificates(config: Config): Promise<Finding[]> {
+  const [{ readTlsMaterial }, { obtainedIdentities }, { stateDirOf }] = await Promise.all([
+    import('../gate/tls/certificates.ts'),
+    import('../gate/tls/front.ts'),
+    import('./load.ts'),
+  ])
   const found: Finding[] = []
   for (const { tls, port } of config.settings.listen) {
     if (tls === undefined || tls === 'off' || tls === 'development') continue
-    const pairs = [
-      ...(tls.certificates ?? []),
-      ...(tls.certificate === undefined ? [] : [{ certificate: tls.certificate }]),
-    ]
-    for (const { certificate } of pairs) found.push(...(await certificateEnd(certificate, port)))
+    const what = `certificate on port ${port}`
+    try {
+      const obtained = await obtainedIdentities(tls.acme, stateDirOf(config))
+      for (const identity of [...(await readTlsMaterial(tls)).identities, ...obtained])
+        found.push(endOf(what, identity))
+      if (tls.acme !== undefined && obtained.length === 0) {
+        found.push({ what, state: 'warn', detail: `none obtained yet for ${tls.acme.domains.join(', ')}` })
+      }
+    } catch (error) {
+      found.push({ what, state: 'bad', detail: messageOf(error) })
+    }
     if (tls.acme !== undefined) {
       found.push(...(await reach(`certificate authority ${new URL(tls.acme.directory).host}`, tls.acme.directory)))
     }
@@ -96,20 +109,12 @@ async function certificates(config: Config): Promise<Finding[]> {
   return found
 }
 
-async function certificateEnd(certificate: string, port: number): Promise<Finding[]> {
-  const what = `certificate on port ${port}`
-  const { X509Certificate } = await import('node:crypto')
-  try {
-    const pem = certificate.includes('-----BEGIN ') ? certificate : readFileSync(certificate, 'utf8')
-    const { validTo, validFrom, subjectAltName } = new X509Certificate(pem)
-    const left = Date.parse(validTo) - Date.now()
-    const days = Math.floor(left / 86_400_000)
-    const detail = `${subjectAltName ?? 'no names'}, ends ${new Date(validTo).toISOString()} (${days} days)`
-    if (Date.parse(validFrom) > Date.now()) return [{ what, state: 'bad', detail: `begins only ${validFrom}` }]
-    return [{ what, state: left <= 0 ? 'bad' : left < soonMs ? 'warn' : 'ok', detail }]
-  } catch (error) {
-    return [{ what, state: 'bad', detail: messageOf(error) }]
-  }
+function endOf(what: string, { names, source, beginsAt, expiresAt }: Identity): Finding {
+  if (beginsAt > Date.now()) return { what, state: 'bad', detail: `begins only ${new Date(beginsAt).toISOString()}` }
+  const left = expiresAt - Date.now()
+  const days = Math.floor(left / 86_400_000)
+  const detail = `${names.join(', ') || source}, ends ${new Date(expiresAt).toISOString()} (${days} days)`
+  return { what, state: left <= 0 ? 'bad' : left < soonMs ? 'warn' : 'ok', detail }
 }
 
 async function store(config: Config): Promise<Finding[]> {

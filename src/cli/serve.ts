@@ -71,6 +71,11 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
   watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
   for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
+  watch.metrics.certificates(() =>
+    [...listeners.values()]
+      .flatMap(({ certificates }) => certificates)
+      .map(({ names, source, expiresAt }) => ({ name: names[0] ?? source, expiresAt })),
+  )
 
   function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
     return openListener(entry, {

@@ -28,7 +28,7 @@ import { acmeAnswer, isAcmeChallenge, redirectToHttps } from './redirect.ts'
 import { type CutCode, type Refused, rawRefusal, refusals, refuseReply } from './refusal.ts'
 import type { OutgoingReply } from './reply.ts'
 import { requestId } from './request-id.ts'
-import { openTlsFront, type TlsFront } from './tls/front.ts'
+import { type CertificateInUse, openTlsFront, type TlsFront } from './tls/front.ts'
 import type { Denial } from './verdict.ts'
 
 /** What a listener hands on: a request or upgrade that kept to the protocol and its limits. */
@@ -63,6 +63,8 @@ export interface Listener {
   readonly scheme: 'http' | 'https'
   /** The file of the authority behind a development certificate, for the caller's `--cacert`. */
   readonly authorityFile: string | undefined
+  /** The certificates shown to clients now; none over plain HTTP. */
+  readonly certificates: readonly CertificateInUse[]
   /**
    * Takes over new certificates for new handshakes, and limits and trusted proxies where they are given. Throws and
    * keeps everything as it was when something is bad.
@@ -158,6 +160,10 @@ class Wire implements Listener {
 
   get authorityFile(): string | undefined {
     return this.#front?.authorityFile
+  }
+
+  get certificates(): readonly CertificateInUse[] {
+    return this.#front?.certificates ?? []
   }
 
   async listen(): Promise<void> {

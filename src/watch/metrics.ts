@@ -21,8 +21,8 @@ export interface Metrics {
   readonly refusedEarly: (code: string, status: number) => void
   /** Says how a (re)load of the configuration went. */
   readonly reloaded: (succeeded: boolean) => void
-  /** Says when a certificate ends, in milliseconds since the epoch. */
-  readonly certificate: (name: string, notAfterMs: number) => void
+  /** Lets a reader be asked, at every scrape, which certificates clients see and when they end (ms since the epoch). */
+  readonly certificates: (read: () => Iterable<{ readonly name: string; readonly expiresAt: number }>) => void
   /** Lets a reader be asked, at every scrape, how many exchanges are under way. */
   readonly inFlight: (read: () => number) => void
   readonly snapshot: () => readonly FamilySnapshot[]
@@ -202,7 +202,16 @@ export function createMetrics({ version, now = Date.now, seriesMax = 3_000 }: Me
       reloadSucceeded.set(succeeded ? 1 : 0)
       if (succeeded) reloadTime.set(now() / 1_000)
     },
-    certificate: (name, notAfterMs) => certificates.with(name).set(notAfterMs / 1_000),
+    certificates: (read) =>
+      registry.beforeSnapshot(() => {
+        // One that is shown no longer must not warn of its end.
+        certificates.clear()
+        const soonest = new Map<string, number>()
+        for (const { name, expiresAt } of read()) {
+          soonest.set(name, Math.min(expiresAt, soonest.get(name) ?? Number.POSITIVE_INFINITY))
+        }
+        for (const [name, expiresAt] of soonest) certificates.with(name).set(expiresAt / 1_000)
+      }),
     inFlight: (read) => registry.beforeSnapshot(() => inFlight.set(read())),
     snapshot: registry.snapshot,
     close: closeProcess,

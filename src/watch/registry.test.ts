@@ -130,7 +130,10 @@ describe('O3: what is counted', () => {
     const { found } = measured((metrics) => {
       metrics.reloaded(true)
       metrics.reloaded(false)
-      metrics.certificate('api.example.com', 1_800_000_000_000)
+      metrics.certificates(() => [
+        { name: 'api.example.com', expiresAt: 1_900_000_000_000 },
+        { name: 'api.example.com', expiresAt: 1_800_000_000_000 },
+      ])
       metrics.inFlight(() => 3)
     })
     for (const name of [

@@ -47,6 +47,8 @@ export interface Histogram {
 /** A family of which a series is picked by its label values. Keep what `with` returns: it is a look-up. */
 export interface Family<T> {
   with(...labelValues: readonly string[]): T
+  /** Forgets all series, for what is read anew at every snapshot. What `with` gave before no longer shows. */
+  clear(): void
   /** How many series there are. */
   readonly size: number
 }
@@ -118,6 +120,10 @@ class SeriesFamily<T extends Series> implements Family<T> {
 
   get size(): number {
     return this.series.size
+  }
+
+  clear(): void {
+    this.series.clear()
   }
 
   with(...labelValues: readonly string[]): T {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCommand, smallDocument, spawnGate, until } from '../kit/gate.ts'
+import { testAuthority, testCertificate } from '../kit/pki.ts'
 import { startUpstream } from '../kit/upstream.ts'
 
 const env = { ...process.env, NO_COLOR: '1' }
@@ -322,6 +323,33 @@ describe('doctor', () => {
     } finally {
       await upstream.stop()
     }
+  })
+
+  test('T3: reads certificates as a listener does: one that ends soon, one that does not fit its key', async () => {
+    const authority = await testAuthority()
+    const [soon, other] = [
+      await testCertificate(authority, { to: Date.now() + 5 * 86_400_000 }),
+      await testCertificate(authority),
+    ]
+    const pair = (name: string) => `tls: { certificate: ./${name}.pem, key: ./soon.key }`
+    const listen = `listen: [{ port: 8443, ${pair('soon')} }, { port: 9443, ${pair('other')} }]\n`
+    const cwd = await folder({
+      'portcullis.yaml': `${small}${listen}`,
+      'soon.pem': soon.certificate,
+      'soon.key': soon.key,
+      'other.pem': other.certificate,
+    })
+    const { findings } = JSON.parse((await run(['doctor', '--json'], cwd)).stdout) as {
+      findings: { what: string; state: string; detail: string }[]
+    }
+    expect(findings.filter(({ what }) => what.startsWith('certificate'))).toEqual([
+      {
+        what: 'certificate on port 8443',
+        state: 'warn',
+        detail: expect.stringMatching(/^localhost, ends .*\(4 days\)$/),
+      },
+      { what: 'certificate on port 9443', state: 'bad', detail: expect.stringContaining('does not belong') },
+    ])
   })
 })
 

@@ -4,7 +4,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { startGate, type TestGate, until } from '../kit/gate.ts'
+import { freePort, startGate, type TestGate, until } from '../kit/gate.ts'
 import { type TestCertificate, testAuthority, testCertificate } from '../kit/pki.ts'
 import { rawClient } from '../kit/raw.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
@@ -122,6 +122,28 @@ describe('T3: certificates replaced while the gate runs', () => {
     ask()
     await until(() => answers() === 2, 'an answer on the old connection')
     open.destroy()
+  })
+
+  test('the metrics tell when the certificate that is shown ends, and follow a replacement', async () => {
+    const authority = await testAuthority()
+    const dayMs = 86_400_000
+    // Certificates tell time in seconds.
+    const ends = [3, 60].map((days) => Math.floor((Date.now() + days * dayMs) / 1000) * 1000)
+    const [old, fresh] = [
+      await testCertificate(authority, { to: ends[0]! }),
+      await testCertificate(authority, { to: ends[1]!, names: ['api.test'] }),
+    ]
+    const metrics = `127.0.0.1:${await freePort()}`
+    gate = await startGate({ upstream: upstream.url, files: files(old), root: { listen, telemetry: { metrics } } })
+    const shown = async () =>
+      (await (await fetch(`http://${metrics}/metrics`)).text())
+        .split('\n')
+        .filter((line) => line.startsWith('portcullis_tls_certificate_expiry_timestamp_seconds{'))
+    const name = 'portcullis_tls_certificate_expiry_timestamp_seconds'
+    expect(await shown()).toEqual([`${name}{name="localhost"} ${ends[0]! / 1000}`])
+    for (const [file, content] of Object.entries(files(fresh))) await writeFile(join(gate.dir, file), content)
+    await until(async () => (await shown())[0]?.includes('api.test'), 'the new end', 5_000)
+    expect(await shown()).toEqual([`${name}{name="api.test"} ${ends[1]! / 1000}`])
   })
 
   test('a reload with a certificate that does not fit its key is refused, and the old pair stays', async () => {

@@ -17,6 +17,7 @@ export interface Identity {
   readonly key: string
   /** Names it is shown for, in lower case; `*.example.com` stands for one label. */
   readonly names: readonly string[]
+  readonly beginsAt: number
   readonly expiresAt: number
   readonly serialNumber: string
   /** For messages: the file, or what stands for it. */
@@ -55,6 +56,7 @@ export function readIdentity(certificate: string, key: string, source: string, n
     certificate,
     key,
     names: (names ?? namesOf(leaf)).map((name) => name.toLowerCase()),
+    beginsAt: Date.parse(leaf.validFrom),
     expiresAt: Date.parse(leaf.validTo),
     serialNumber: leaf.serialNumber,
     source,

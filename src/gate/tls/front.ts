@@ -25,12 +25,17 @@ const acmeProtocol = 'acme-tls/1'
 /** The TLS side of a listener: takes accepted sockets through the handshake, with whatever certificates hold now. */
 export interface TlsFront {
   readonly authorityFile: string | undefined
+  /** The certificates shown to clients now. */
+  readonly certificates: readonly CertificateInUse[]
   accept(socket: Socket, first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void
   update(entry: ListenSettings, limits?: ConnectionLimits): Promise<void>
   /** Tells that the port is open, so that an ACME server can be asked to look. */
   begin(): Promise<void>
   close(): void
 }
+
+/** A certificate that is shown to clients, for those who watch when it ends. */
+export type CertificateInUse = Pick<Identity, 'names' | 'expiresAt' | 'source'>
 
 export interface TlsFrontOptions {
   readonly limits: ConnectionLimits
@@ -67,6 +72,10 @@ class Front implements TlsFront {
     return this.#authorityFile
   }
 
+  get certificates(): readonly CertificateInUse[] {
+    return this.#identities
+  }
+
   accept(socket: Socket, first: Buffer, secured: (stream: TLSSocket) => void, failed: () => void): void {
     // The protocol that an ACME server offers stands in the clear in its ClientHello (RFC 8737, 3).
     if (this.#keeper !== undefined && first.includes(acmeProtocol)) {
@@ -84,9 +93,9 @@ class Front implements TlsFront {
     const files = await this.#filesOf(settings)
     // Looked at before they are read: what changes in between is seen as a change.
     const marks = await marksOf(files)
-    const server = await this.#build(entry, limits)
+    const built = await this.#build(entry, limits)
     // From here nothing can fail: new handshakes see the new server object, open connections keep their own.
-    this.#server = server
+    this.#take(built)
     this.#entry = entry
     this.#options = { ...this.#options, limits }
     this.#stopWatching()
@@ -145,10 +154,10 @@ class Front implements TlsFront {
 
   async #reload(entry: ListenSettings): Promise<void> {
     try {
-      const server = await this.#build(entry)
+      const built = await this.#build(entry)
       // The configuration may have changed meanwhile.
       if (this.#entry !== entry) return
-      this.#server = server
+      this.#take(built)
       const serialNumbers = this.#identities.map((one) => one.serialNumber)
       this.#options.log.info('certificates replaced', { serialNumbers })
     } catch (error) {
@@ -156,11 +165,20 @@ class Front implements TlsFront {
     }
   }
 
-  async #build(entry: ListenSettings, limits = this.#options.limits): Promise<Server> {
+  #take({ server, identities, authorityFile }: Built): void {
+    this.#server = server
+    this.#identities = identities
+    this.#authorityFile = authorityFile
+  }
+
+  async #build(entry: ListenSettings, limits = this.#options.limits): Promise<Built> {
     const { now, log } = this.#options
     const settings = settingsOf(entry)
-    const material = settings === undefined ? await this.#development() : await readTlsMaterial(settings)
-    const identities = [...material.identities, ...(await this.#obtained(settings?.acme))]
+    const { material, authorityFile } =
+      settings === undefined
+        ? await this.#development()
+        : { material: await readTlsMaterial(settings), authorityFile: undefined }
+    const identities = [...material.identities, ...(await obtainedIdentities(settings?.acme, this.#options.stateDir))]
     if (identities.length === 0 && settings?.acme === undefined) {
       throw new ConfigError('P1084', `no certificate for port ${entry.port}`, {
         hint: 'give tls.certificate and tls.key, or tls.acme, or tls: development',
@@ -187,39 +205,45 @@ class Front implements TlsFront {
       rejectUnauthorized: material.clientCa.length > 0 && settings?.clientCertificate === 'require',
     })
     server.on('secureConnection', (stream: TLSSocket) => {
-      const handshake = this.#take(stream)
+      const handshake = this.#endHandshake(stream)
       if (handshake === undefined) stream.destroy()
       else handshake.secured(stream)
     })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, stream: TLSSocket) => {
       log.debug('TLS handshake failed', { code: error.code })
-      this.#take(stream)?.failed()
+      this.#endHandshake(stream)?.failed()
       stream.destroy()
     })
-    this.#identities = identities
-    return server
+    return { server, identities, authorityFile }
   }
 
-  async #obtained(settings: AcmeSettings | undefined): Promise<Identity[]> {
-    if (settings === undefined) return []
-    const { acmeFile, checkAcmeSettings, readAcmeIdentity } = await import('./acme.ts')
-    checkAcmeSettings(settings)
-    const identity = await readAcmeIdentity(acmeFile({ settings, stateDir: this.#options.stateDir }))
-    return identity === undefined ? [] : [identity]
+  async #development(): Promise<{ readonly material: TlsMaterial; readonly authorityFile: string }> {
+    const { identity, authorityFile } = await developmentCertificate(this.#options)
+    return { material: { identities: [identity], clientCa: [], clientCrl: [] }, authorityFile }
   }
 
-  #take(stream: TLSSocket) {
+  #endHandshake(stream: TLSSocket) {
     const key = keyOf(stream)
     const handshake = this.#handshakes.get(key)
     this.#handshakes.delete(key)
     return handshake
   }
+}
 
-  async #development(): Promise<TlsMaterial> {
-    const { identity, authorityFile } = await developmentCertificate(this.#options)
-    this.#authorityFile = authorityFile
-    return { identities: [identity], clientCa: [], clientCrl: [] }
-  }
+/** What was read for an entry, not in force yet. */
+interface Built {
+  readonly server: Server
+  readonly identities: readonly Identity[]
+  readonly authorityFile: string | undefined
+}
+
+/** The certificate that an ACME server gave for these settings, once there is one. */
+export async function obtainedIdentities(settings: AcmeSettings | undefined, stateDir: string): Promise<Identity[]> {
+  if (settings === undefined) return []
+  const { acmeFile, checkAcmeSettings, readAcmeIdentity } = await import('./acme.ts')
+  checkAcmeSettings(settings)
+  const identity = await readAcmeIdentity(acmeFile({ settings, stateDir }))
+  return identity === undefined ? [] : [identity]
 }
 
 /** Certificates and keys were read before; what else OpenSSL can complain of are authorities and lists. */
