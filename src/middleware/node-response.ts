@@ -9,6 +9,8 @@ type Own = 'writeHead' | 'write' | 'end' | 'destroy' | 'addTrailers'
 export class CallerReply implements OutgoingReply {
   headersSent = false
   ended = false
+  /** While one of the methods runs that the handler's replace: what it calls in turn is not the handler's. */
+  inside = false
   /** While the connection tells that it takes more: then whoever listens for `drain` on the response hears it himself. */
   draining = false
   readonly #response: ServerResponse
@@ -38,28 +40,40 @@ export class CallerReply implements OutgoingReply {
     this.headersSent = true
     // What the handler has set went through the gate, and is in `headers` as far as it may leave.
     for (const name of response.getHeaderNames()) if (!this.isEarlier(name)) response.removeHeader(name)
-    if (response.statusMessage) response.statusMessage = ''
+    // The words were for the handler's status; HTTP/2 has none, and warns whoever asks.
+    if (this.stream === undefined) response.statusMessage = ''
     const pairs = Array.isArray(headers) ? pairsOf(headers) : Object.entries(headers)
     for (const [name] of pairs) response.removeHeader(name)
     for (const [name, value] of pairs) response.appendHeader(name, value as string | string[])
-    this.#own.writeHead.call(response, status)
+    this.call('writeHead', [status])
+  }
+
+  /** Calls a method as it was before the handler's took its place. */
+  call<Name extends Own>(name: Name, given: unknown[]): ReturnType<ServerResponse[Name]> {
+    const outside = !this.inside
+    this.inside = true
+    try {
+      return Reflect.apply(this.#own[name], this.#response, given)
+    } finally {
+      if (outside) this.inside = false
+    }
   }
 
   write(chunk: Buffer): boolean {
-    return this.#own.write.call(this.#response, chunk, 'utf8')
+    return this.call('write', [chunk])
   }
 
   end(body?: string | Buffer): void {
     this.ended = true
-    this.#own.end.call(this.#response, body, 'utf8')
+    this.call('end', [body])
   }
 
   destroy(): void {
-    this.#own.destroy.call(this.#response)
+    this.call('destroy', [])
   }
 
   addTrailers(trailers: Record<string, string>): void {
-    this.#own.addTrailers.call(this.#response, trailers)
+    this.call('addTrailers', [trailers])
   }
 
   writeContinue(): void {
@@ -125,18 +139,17 @@ export class HandlerReply {
   #takeOver(): void {
     const response = this.#response
     const caller = this.#caller
-    const methods: Partial<ServerResponse> = {
+    const methods: Record<Own, (...given: never[]) => unknown> = {
       writeHead: (status: number, ...rest: unknown[]) => {
         this.#begin(status, rest.find((part) => typeof part === 'object' && part !== null) as HeadersInput | undefined)
         return response
       },
-      flushHeaders: () => this.#implyHead(),
       write: (chunk: unknown, encoding?: unknown, done?: unknown) => this.#write(chunk, encoding, done),
       end: (chunk?: unknown, encoding?: unknown, done?: unknown) => {
         this.#end(chunk, encoding, done)
         return response
       },
-      addTrailers: (trailers: OutgoingHttpHeaders | readonly (readonly [string, string])[]) => {
+      addTrailers: (trailers: HeadersInput) => {
         for (const [name, value] of pairsOf(trailers)) this.#trailers[name.toLowerCase()] = String(value)
       },
       destroy: (error?: Error) => {
@@ -144,7 +157,11 @@ export class HandlerReply {
         return response
       },
     }
-    Object.assign(response, methods)
+    for (const name of Object.keys(methods) as Own[]) {
+      const method = (...given: never[]) => (caller.inside ? caller.call(name, given) : methods[name](...given))
+      Object.assign(response, { [name]: method })
+    }
+    response.flushHeaders = () => this.#implyHead()
     Object.defineProperties(response, {
       headersSent: { get: () => this.#begun || caller.headersSent, configurable: true },
       writableEnded: { get: () => this.#ended || caller.ended, configurable: true },
