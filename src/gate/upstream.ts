@@ -81,7 +81,6 @@ export function createUpstream(
     }
   })
   const inFlightMax = settings.connections + settings.queue
-  const weights = targets.reduce((sum, { weight }) => sum + weight, 0)
   let retryTokens = settings.retries.budget === 0 ? 0 : retryTokensMax
   const stopProbes = startProbes(targets, settings, log)
 
@@ -95,9 +94,12 @@ export function createUpstream(
 
   function pickAmong(): UpstreamTarget | Denial {
     let best: TargetState | undefined
+    let weights = 0
     for (const target of targets) {
-      target.turn += target.weight
+      // One that is away saves up no turns: it would get every request when it is back.
       if (!target.healthy || target.inFlight >= inFlightMax || target.breaker.isResting()) continue
+      target.turn += target.weight
+      weights += target.weight
       if (best === undefined || target.turn > best.turn) best = target
     }
     if (best?.breaker.admits() !== true) return whyNone()

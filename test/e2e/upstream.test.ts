@@ -305,8 +305,11 @@ describe('issue 2.5: several targets', () => {
     well = false
     await until(async () => (await served())[0] === 0, 'the first to be left out')
     expect(gate!.messages.some(({ message }) => message.includes('not well'))).toBe(true)
+    for (let i = 0; i < 20; i++) expect((await ask()).status).toBe(200)
     well = true
-    await until(async () => (await served())[0] === 3, 'the first to be back')
+    await until(() => gate!.messages.some(({ message }) => message.includes('well again')), 'the first to be back')
+    // Its share and no more: what it missed is not made up for.
+    expect(await served()).toEqual([3, 3])
   })
 
   test('when none is well the caller is told at once', async () => {
