@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { clientAddress } from '../base/ip.ts'
 import type { Arrival } from './exchange.ts'
+import { dropConnectionHeaders } from './headers.ts'
 import type { Peer } from './peer.ts'
 import { requestId } from './request-id.ts'
 import { readAuthority, readOriginForm, splitAbsoluteForm, targetDenials } from './target.ts'
@@ -119,6 +120,7 @@ function readHttp1(request: IncomingMessage, peer: Peer, now: number): Arrival |
     if (coding !== undefined || (length !== undefined && length !== '0')) return arrivalDenials.upgradeBody
     upgrade = headers.upgrade?.toLowerCase()
   }
+  dropConnectionHeaders(headers)
   return arrivalOf(text, authority, method, headers, rawHeaders, peer, now, upgrade)
 }
 
@@ -144,7 +146,8 @@ function readHttp2(request: Http2ServerRequest, peer: Peer, now: number): Arriva
   else if (readAuthority(headers.host) !== authority) return targetDenials.hostMismatch
   const scheme = request.headers[':scheme']
   if (scheme !== 'https' && (scheme !== 'http' || peer.encrypted)) return arrivalDenials.scheme
-  return arrivalOf(request.url, authority, method, headers, all.slice(start), peer, now, undefined)
+  const arrival = arrivalOf(request.url, authority, method, headers, all.slice(start), peer, now, undefined)
+  return 'kind' in arrival ? arrival : { ...arrival, http2: true }
 }
 
 function arrivalOf(

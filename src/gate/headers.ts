@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
 /** What becomes of one header on its way through the gate. */
 export interface HeaderRule {
   /** In lower case. */
@@ -91,6 +93,16 @@ export function connectionOptions(connection: string | undefined): readonly stri
 }
 
 const noOptions: readonly string[] = []
+
+/**
+ * Takes the headers that Connection names out of a request's head (RFC 9110, 7.6.1): they end here, so no guard may
+ * decide by what the upstream will not see. Those that the gate reads for itself or replaces stay.
+ */
+export function dropConnectionHeaders(headers: IncomingHttpHeaders): void {
+  for (const option of connectionOptions(headers.connection)) {
+    if (!hopByHop.has(option) && !gateOwn.has(option)) delete headers[option]
+  }
+}
 
 /** Whether a flat list of names and values has the name (lower case). */
 export function hasHeader(flat: readonly string[], name: string): boolean {

@@ -82,6 +82,28 @@ test.each([
   expect(ask([mount(shop)], method, path)).toEqual(expected)
 })
 
+test.each([
+  ['/users/export', ['GET /users/export']],
+  ['/users/@me', ['GET /users/@me']],
+  ['/users/exports', ['GET /users/{id}', 'exports']],
+  ['/users/7;v=1', ['GET /users/{id}', '7;v=1']],
+  // Servlets cut off path parameters, Express and ASP.NET do not mind case, WSGI decodes before it routes.
+  ['/users/export;v=1', ['unlisted-path']],
+  ['/users/export%3Bv', ['unlisted-path']],
+  ['/users/EXPORT', ['unlisted-path']],
+  ['/users/%40me', ['unlisted-path']],
+  ['/users/export%20', ['unlisted-path']],
+  ['/users/export.', ['unlisted-path']],
+  ['/users/7/KEYS', ['unlisted-path']],
+  ['/users/EXPORT/Keys', ['unlisted-path']],
+  ['/users/EXPORT/other', ['GET /users/{id}/{part}', 'EXPORT', 'other']],
+  ['/users/;v=1', ['unlisted-path']],
+])('a parameter takes no value that the upstream may read as a listed name: %s', (path, expected) => {
+  const templates = ['/users/', '/users/export', '/users/@me', '/users/{id}', '/users/{id}/{part}']
+  const mounts = [mount([...templates, '/users/{id}/keys', '/users/export/keys'].map((template) => `GET ${template}`))]
+  expect(ask(mounts, 'GET', path)).toEqual(expected)
+})
+
 test('an encoded reserved character in a template is another path than the character (RFC 3986, 2.2)', () => {
   const mounts = [mount(['GET /a%2Bb', 'GET /a+b/c', 'GET /%3a{x}'])]
   expect(ask(mounts, 'GET', '/a%2Bb')).toEqual(['GET /a%2Bb'])

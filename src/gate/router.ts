@@ -164,6 +164,8 @@ const slash = 47
 /** One segment's worth of choices. Static names win over mixed ones (`{id}.json`), those over plain parameters. */
 interface Node {
   readonly statics: Map<string, Node>
+  /** The static names as a generous upstream would read them. */
+  readonly loose: Set<string>
   readonly mixed: { readonly literals: readonly string[]; readonly node: Node }[]
   parameter: Node | undefined
   leaf: Leaf | undefined
@@ -177,7 +179,7 @@ interface Leaf {
 }
 
 function newNode(): Node {
-  return { statics: new Map(), mixed: [], parameter: undefined, leaf: undefined }
+  return { statics: new Map(), loose: new Set(), mixed: [], parameter: undefined, leaf: undefined }
 }
 
 /** Walks one segment a level, taking back a choice that leads nowhere, so `/a/{x}/c` is found beside `/a/b`. */
@@ -191,7 +193,7 @@ function walk(node: Node, path: string, from: number, values: string[]): Leaf | 
   if (next !== undefined) {
     const leaf = walk(next, path, end, values)
     if (leaf !== undefined) return leaf
-  }
+  } else if (node.loose.size > 0 && isTakenForStatic(node, segment, path, end)) return undefined
   if (segment === '') return undefined
   const before = values.length
   for (const { literals, node: below } of node.mixed) {
@@ -207,6 +209,46 @@ function walk(node: Node, path: string, from: number, values: string[]): Leaf | 
     values.length = before
   }
   return undefined
+}
+
+/**
+ * Whether a segment that is no static name would be one to an upstream that decodes before it routes (WSGI), cuts off
+ * `;…` (servlets), or does not mind case (Express, ASP.NET), and a listed path lies there. `/users/{id}` must not be a
+ * way around what `/users/export` asks for: which of the two is meant is in doubt, so it is neither.
+ */
+function isTakenForStatic(node: Node, segment: string, path: string, end: number): boolean {
+  const name = loosely(segment)
+  if (!node.loose.has(name)) return false
+  for (const [known, below] of node.statics)
+    if (loosely(known) === name && leadsSomewhere(below, path, end)) return true
+  return false
+}
+
+/** Whether any listed path lies ahead, read generously. */
+function leadsSomewhere(node: Node, path: string, from: number): boolean {
+  if (from >= path.length) return node.leaf !== undefined
+  const start = from + 1
+  let end = path.indexOf('/', start)
+  if (end < 0) end = path.length
+  const segment = path.slice(start, end)
+  if (isTakenForStatic(node, segment, path, end)) return true
+  if (segment === '') return false
+  for (const { literals, node: below } of node.mixed) {
+    if (matchMixed(segment, literals, []) && leadsSomewhere(below, path, end)) return true
+  }
+  return node.parameter !== undefined && leadsSomewhere(node.parameter, path, end)
+}
+
+/** A segment as the most generous reader has it. */
+function loosely(segment: string): string {
+  let decoded = segment
+  try {
+    if (segment.includes('%')) decoded = decodeURIComponent(segment)
+  } catch {
+    // A document may hold what no request can: targets are known to be UTF-8.
+  }
+  const cut = decoded.indexOf(';')
+  return (cut < 0 ? decoded : decoded.slice(0, cut)).replace(/[\s.]+$/, '').toLowerCase()
 }
 
 /** `report-{from}-{to}.csv` has the literals `report-`, `-`, `.csv`; each parameter takes at least one character, the first as few as it can. */
@@ -259,6 +301,7 @@ function descend(node: Node, segment: string, path: string): Node {
     const name = canonicalTemplate(segment)
     const next = node.statics.get(name) ?? newNode()
     node.statics.set(name, next)
+    node.loose.add(loosely(name))
     return next
   }
   const literals = segment.split(/\{[^{}]*\}/)

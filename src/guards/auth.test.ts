@@ -204,6 +204,16 @@ describe('N3: a JWT', () => {
         'auth.token-unbound',
       ],
       ['that is bound in a way not known here', () => issuer.token({ cnf: { jkt: 'AAAA' } }), 'auth.token-unbound'],
+      [
+        'that is bound to something unreadable',
+        () => issuer.token({ cnf: { 'x5t#S256': 7 as unknown as string } }),
+        'auth.token-unbound',
+      ],
+      [
+        'whose binding is no object',
+        () => issuer.token({ cnf: 'x5t#S256' as unknown as object }),
+        'auth.token-unbound',
+      ],
       ['that is too long', () => issuer.token({ note: 'x'.repeat(8192) }), 'auth.token-malformed'],
       ['that is no token', () => 'abc', 'auth.token-malformed'],
       ['with bytes after it', (token) => `${token}, ${token}`, 'auth.token-malformed'],

@@ -176,7 +176,8 @@ const neededRequestHeaders = ['host', 'content-length', 'content-encoding', 'sec
 
 /**
  * Headers by which a request says to some frameworks that it is another one: another method or path than the one that
- * was checked, a proxy to use (CVE-2016-5385), a middleware to skip (CVE-2025-29927).
+ * was checked, a proxy to use (CVE-2016-5385), a middleware to skip (CVE-2025-29927), another client or user than the
+ * gate has found.
  */
 const disguises = [
   'x-http-method',
@@ -190,20 +191,32 @@ const disguises = [
   'x-middleware-subrequest',
   'proxy',
   'proxy-*',
+  'x-forwarded-*',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
+  'x-envoy-*',
+  'x-remote-user',
+  'remote-user',
 ]
 
 function requestRule({ allow, also, remove }: Options['request'], operation: Operation): Matches {
   // What is named in so many words is meant, even where it is usually a disguise.
   const named = matcher([...also, ...(typeof allow === 'string' ? documentedHeaders(operation) : allow)])
-  const usual = matcher(
-    allow === 'documented' ? [...usualRequestHeaders, ...neededRequestHeaders] : neededRequestHeaders,
-  )
+  const known = matcher([...usualRequestHeaders, ...neededRequestHeaders])
+  const usual = allow === 'documented' ? known : matcher(neededRequestHeaders)
   const disguised = matcher(disguises)
   const removed = matcher(remove)
   return (name) => {
     // What the gate says of the caller nobody else may say.
     if (name.startsWith('portcullis-') || removed(name)) return false
-    return named(name) || usual(name) || (allow === 'all' && !disguised(name))
+    if (named(name) || usual(name)) return true
+    if (allow !== 'all') return false
+    // CGI, WSGI, Rack and PHP read `X_Tenant` as the `X-Tenant` that was checked, and `X_Debug` as what was removed.
+    const spelled = name.replaceAll('_', '-')
+    return !disguised(spelled) && (spelled === name || !(removed(spelled) || named(spelled) || known(spelled)))
   }
 }
 

@@ -150,6 +150,15 @@ describe('keys', () => {
   })
 
   test.each<[string, ExchangeInput, ExchangeInput]>([
+    ['path.id', { pathValues: ['s', 'a@b'] }, { pathValues: ['s', 'A%40b'] }],
+    ['query.shop', { query: 'shop=a' }, { query: 'shop=%41%20' }],
+  ])('%s is one budget however it is written', async (key, first, second) => {
+    const { passing } = await one(key)
+    expect(await passing(3, first)).toBe(1)
+    expect(await passing(3, second)).toBe(0)
+  })
+
+  test.each<[string, ExchangeInput, ExchangeInput]>([
     ['everyone', { principal: alice, address: '192.0.2.1' }, { principal: bob, address: '192.0.2.2' }],
     ['operation', { principal: alice }, { principal: bob }],
     ['header.x-tenant', {}, { headers: { 'x-tenant': '' } }],

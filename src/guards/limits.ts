@@ -364,10 +364,11 @@ function partReader(part: string, operation: Operation): (exchange: Exchange) =>
     case 'header':
       return ({ headers }) => String(headers[name.toLowerCase()] ?? '')
     case 'query':
-      return (exchange) => exchange.query().find(([key]) => key === name)?.[1] ?? ''
+      return (exchange) => foldCase(exchange.query().find(([key]) => key === name)?.[1] ?? '')
     case 'path': {
       const index = [...operation.path.matchAll(/\{([^{}]*)\}/g)].findIndex((match) => match[1] === name)
-      return ({ pathValues }) => pathValues[index] ?? ''
+      // `a@b` and `a%40b` are one name to whoever decodes; the target is known to decode.
+      return ({ pathValues }) => foldCase(decodeURIComponent(pathValues[index] ?? ''))
     }
     default:
       return (exchange) => foldCase(bodyValue(exchange, path))

@@ -41,6 +41,8 @@ describe('T8: credentials in the query string', () => {
     'q=Bearer+abcdefgh',
     'q=Basic%20dXNlcjpwYXNz',
     'q=pk_0123456789abcdefABCDEF',
+    'q=pck_0123456789ab_0123456789abcdefABCDEF',
+    'q=pcs_0123456789abcdefABCDEF',
   ])('%s is refused', async (query) => {
     expect(await verdict(query)).toMatchObject({ status: 400, code: 'query.credential' })
   })

@@ -144,11 +144,11 @@ function lastPart(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
 }
 
-/** A key of ours, a signed or encrypted token in compact form (RFC 7515, 7.1; RFC 7516, 7.1), an Authorization value. */
+/** A key or session of ours, a signed or encrypted token in compact form (RFC 7515, 7.1; RFC 7516, 7.1), an Authorization value. */
 function looksLikeCredential(value: string): boolean {
   switch (value.charCodeAt(0) | 0x20) {
     case 0x70: // p
-      return /^pk_[\w-]{16,}/.test(value)
+      return /^p(?:k|c[ks])_[\w-]{16,}/.test(value)
     case 0x65: // eyJ, base64url of {"
       return /^eyJ[\w-]{8,}(?:\.[\w-]*){2,4}$/.test(value)
     case 0x62: // b

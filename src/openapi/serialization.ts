@@ -103,6 +103,8 @@ export interface Pair {
 export function splitPairs(text: string, pairsMax: number): Pair[] {
   const pairs: Pair[] = []
   if (text === '') return pairs
+  // Rack and older readers of CGI take it for `&`: they would find parameters that nobody has checked (CVE-2021-23336).
+  if (text.includes(';')) throw new SerializationError('expected ";" only percent-encoded, as %3B')
   for (let at = 0; at <= text.length; ) {
     let end = text.indexOf('&', at)
     if (end < 0) end = text.length

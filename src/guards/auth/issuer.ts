@@ -358,7 +358,10 @@ export function createIssuer(
     const certificate = confirmation['x5t#S256']
     // A token bound to a key is worth nothing without that key; one that is bound in a way not known here is refused
     // rather than taken for a bearer token (RFC 9449, 7.2).
-    if (Object.keys(confirmation).some((method) => method !== 'x5t#S256'))
+    const isUnknown = Object.entries(confirmation).some(
+      ([method, value]) => method !== 'x5t#S256' || typeof value !== 'string',
+    )
+    if (isUnknown || (cnf !== undefined && (typeof cnf !== 'object' || cnf === null)))
       return because(refusals.unbound, { issuer: name })
     const scopes =
       settings.scopesClaim === undefined ? (claims.scope ?? claims.scp) : claimAt(claims, settings.scopesClaim)

@@ -20,6 +20,9 @@ describe('a JWK set', () => {
         { ...jwkOf(makeKey('RS256')), key_ops: ['encrypt'] },
         { kty: 'oct', k: 'c2VjcmV0', kid: 'public-secret' },
         { ...weak, kid: 'weak' },
+        // A signature under the exponent 1 is the padded message itself.
+        { ...jwkOf(makeKey('RS256')), e: 'AQ', kid: 'no-secret' },
+        { ...jwkOf(makeKey('RS256')), e: 'Ag', kid: 'even' },
         { kty: 'RSA', n: 'AQ', kid: 'broken' },
         { kty: 'unknown' },
         null,

@@ -29,6 +29,12 @@ const keyCountMax = 100
 /** NIST SP 800-131A and RFC 7518, 3.3. */
 const rsaBitsMin = 2048
 
+/** With the exponent 1 a signature is its own message: anybody can write one. An even one has no private half. */
+function isSoundRsa({ asymmetricKeyDetails: details }: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n } = details ?? {}
+  return modulusLength >= rsaBitsMin && publicExponent >= 3n && publicExponent % 2n === 1n
+}
+
 /** Reads a JWK set; keys that cannot verify signatures are left out, as RFC 7517, 5 asks. */
 export function readKeys(jwks: Readonly<Record<string, unknown>>): readonly IssuerKey[] {
   if (!Array.isArray(jwks.keys)) throw new Error('expected a JWK set: an object with a list "keys" (RFC 7517, 5)')
@@ -46,7 +52,7 @@ function readKey(jwk: unknown): IssuerKey | undefined {
   try {
     const members = kty === 'RSA' ? { kty, n, e } : kty === 'EC' ? { kty, crv, x, y } : { kty, crv, x }
     const key = createPublicKey({ key: members as Record<string, string>, format: 'jwk' })
-    if (kty === 'RSA' && (key.asymmetricKeyDetails?.modulusLength ?? 0) < rsaBitsMin) return undefined
+    if (kty === 'RSA' && !isSoundRsa(key)) return undefined
     return { id: typeof kid === 'string' ? kid : undefined, algorithm: typeof alg === 'string' ? alg : undefined, key }
   } catch {
     return undefined
