@@ -22,6 +22,19 @@ if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
   process.exit(2)
 }
 
+// By itself V8 lets 128 MB of young garbage pile up; a quarter of that costs no time and saves 70 MB (docs/performance.md).
+// It takes the flag only when it starts, so the process starts itself anew, in place: same pid, same streams. Whoever
+// gives the flag, here or in NODE_OPTIONS, is not overruled.
+var serves = process.argv[2] === 'start' || process.argv[2] === 'dev'
+var flags = `${process.execArgv.join(' ')} ${process.env.NODE_OPTIONS || ''}`
+if (serves && process.execve && !process.send && flags.indexOf('--max-semi-space-size') === -1) {
+  process.execve(
+    process.execPath,
+    [process.execPath, '--max-semi-space-size=16', ...process.execArgv, ...process.argv.slice(1)],
+    process.env,
+  )
+}
+
 // Compiled code is kept from one start to the next, which halves a start. In a folder of this user, never in the shared
 // temporary one: whoever writes there first would choose what runs here. Set in the environment, so that workers and
 // threads find it too. NODE_DISABLE_COMPILE_CACHE=1 turns it off; a folder that cannot be written costs only the time.
