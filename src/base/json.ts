@@ -88,8 +88,8 @@ function isNewKey(bytes: Uint8Array, start: number, end: number): boolean {
  * object: about 2 µs for 1 KB with 48 values, over JSON.parse alone.
  */
 export function parseStrictJson(bytes: Uint8Array, depthMax: number = jsonDepthMax): unknown {
-  const found = scan(bytes, depthMax)
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const found = scan(buffer, depthMax)
   if (!found.ascii && !isUtf8(bytes)) throw new JsonError('encoding', firstInvalidUtf8(bytes))
   let value: unknown
   try {
@@ -113,7 +113,7 @@ interface Scan {
 const quote = 0x22
 const backslash = 0x5c
 
-function scan(bytes: Uint8Array, depthMax: number): Scan {
+function scan(bytes: Buffer, depthMax: number): Scan {
   const length = bytes.length
   if (length === 0) throw new JsonError('empty', 0)
   if (length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
@@ -158,9 +158,8 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
           throw new JsonError('size', i)
       }
       i++
-      if (escaped || (stringEnd - stringAt === 10 && bytes[stringAt + 1] === 0x5f)) {
-        if (isProto(bytes, stringAt, stringEnd + 1)) suspect ??= new JsonError('forbidden-key', stringAt)
-      }
+      if (mayBeProto(bytes, stringAt, stringEnd, escaped) && isProto(bytes, stringAt, stringEnd + 1))
+        suspect ??= new JsonError('forbidden-key', stringAt)
     } else if (byte === 0x7b || byte === 0x5b) {
       if (++depth > depthMax) throw new JsonError('depth', i)
       if (++containers > most) throw new JsonError('size', i)
@@ -170,18 +169,19 @@ function scan(bytes: Uint8Array, depthMax: number): Scan {
       i++
     } else if (byte >= 0x30 && byte <= 0x39) {
       const start = i
-      let plain = true
+      let exponentAt = 0
       i++
       while (i < length) {
         const next = bytes[i]!
         if (next >= 0x30 && next <= 0x39) i++
-        else if (next === 0x2e || next === 0x65 || next === 0x45 || next === 0x2b || next === 0x2d) {
-          plain = false
-          i++
-        } else break
+        else if (next === 0x2e || next === 0x2b || next === 0x2d) i++
+        else if (next === 0x65 || next === 0x45) exponentAt = i++
+        else break
       }
-      // Fifteen digits always fit a double.
-      if ((i - start > 15 || !plain) && losesValue(bytes, start, i)) suspect ??= new JsonError('number', start)
+      // Fifteen digits always fit a double, and so do fifteen with an exponent of two digits.
+      const mantissaEnd = exponentAt === 0 ? i : exponentAt
+      if ((mantissaEnd - start > 15 || i - mantissaEnd > 3) && losesValue(bytes, start, i))
+        suspect ??= new JsonError('number', start)
     } else {
       seen |= byte
       i++
@@ -203,19 +203,24 @@ function surrogateEscape(bytes: Uint8Array, at: number): 0 | 6 | 12 {
   return partner >= 0x63 && partner <= 0x66 ? 12 : 0
 }
 
-function isProto(bytes: Uint8Array, start: number, end: number): boolean {
+/** Tells nearly every key from `__proto__` without reading it: by its length and its first character. */
+function mayBeProto(bytes: Buffer, start: number, end: number, escaped: boolean): boolean {
+  const first = bytes[start + 1]
+  if (!escaped) return end - start === 10 && first === 0x5f
+  return end - start > 10 && (first === 0x5f || (first === backslash && bytes[start + 2] === 0x75))
+}
+
+function isProto(bytes: Buffer, start: number, end: number): boolean {
   if (end - start > 80) return false // `__proto__` with every character escaped has 54 bytes.
   try {
-    return (
-      JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')) === '__proto__'
-    )
+    return JSON.parse(bytes.toString('latin1', start, end)) === '__proto__'
   } catch {
     return false
   }
 }
 
-function losesValue(bytes: Uint8Array, start: number, end: number): boolean {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+function losesValue(bytes: Buffer, start: number, end: number): boolean {
+  const text = bytes.toString('latin1', start, end)
   const value = Number(text)
   if (Number.isNaN(value)) return false // No number at all; the parser says so.
   if (!Number.isFinite(value)) return true

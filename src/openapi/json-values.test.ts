@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isMultipleOf, oneOf, sameJson } from './json-values.ts'
+import { firstDuplicate, isMultipleOf, oneOf, sameJson } from './json-values.ts'
 
 describe('multiples', () => {
   test.each([
@@ -31,7 +31,15 @@ describe('multiples', () => {
     [5e-324, 5e-324, true],
     [Number.POSITIVE_INFINITY, 1, false],
   ])('%d of %d: %s', (value, divisor, expected) => {
-    expect(isMultipleOf(value, divisor)).toBe(expected)
+    expect(isMultipleOf(value, divisor, { left: 1_000 })).toBe(expected)
+  })
+
+  test('are undecided when the work for them is spent, and decided without work where few digits are enough', () => {
+    const budget = { left: 1_000 }
+    expect(isMultipleOf(1e300, 7, budget)).toBe(false)
+    expect(isMultipleOf(7e300, 7, budget)).toBe(true)
+    expect(isMultipleOf(7e300, 7, budget)).toBeUndefined()
+    expect(isMultipleOf(1.23, 0.01, budget)).toBe(true)
   })
 
   test('agree with whole numbers of units, whatever the unit', () => {
@@ -48,7 +56,7 @@ describe('multiples', () => {
           const expected =
             (BigInt(digits) * 10n ** BigInt(common - places)) % (BigInt(unit) * 10n ** BigInt(common - unitPlaces)) ===
             0n
-          expect(isMultipleOf(value, divisor)).toBe(expected)
+          expect(isMultipleOf(value, divisor, { left: 1_000 })).toBe(expected)
         },
       ),
       { numRuns: 2_000 },
@@ -68,4 +76,16 @@ test('a value is one of a list exactly when it equals one of them', () => {
       },
     ),
   )
+})
+
+test('the first item that an earlier one equals is found, whatever the numbers', () => {
+  const numbers = fc.oneof(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.constant(-0))
+  fc.assert(
+    fc.property(fc.array(fc.oneof(numbers, fc.tuple(numbers)), { maxLength: 20 }), (items) => {
+      const expected = items.findIndex((item, i) => items.slice(0, i).some((before) => sameJson(before, item)))
+      expect(firstDuplicate(items)).toBe(expected)
+    }),
+  )
+  expect(firstDuplicate([[0], [-0]])).toBe(1)
+  expect(firstDuplicate([[0], [2 ** 32]])).toBe(-1)
 })

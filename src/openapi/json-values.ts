@@ -38,7 +38,10 @@ export function hashJson(value: unknown): number {
       return hash
     }
     case 'number':
-      return mix(Number.isInteger(value) ? value | 0 : (value * 1e9) | 0, 2)
+      // Zero and minus zero are equal, and the only two that their bits would tell apart.
+      if ((value | 0) === value) return mix(value, 2)
+      double[0] = value
+      return mix(halves[0]!, mix(halves[1]!, 2))
     case 'boolean':
       return value ? 3 : 5
     default:
@@ -50,6 +53,10 @@ export function hashJson(value: unknown): number {
   else for (const key in value) sum = (sum + mix(hashJson(key), hashJson((value as Record<string, unknown>)[key]))) | 0
   return sum
 }
+
+const double = new Float64Array(1)
+/** Its bits. */
+const halves = new Int32Array(double.buffer)
 
 function mix(a: number, b: number): number {
   const hash = Math.imul(a ^ seed, 0x9e3779b1) ^ b
@@ -101,8 +108,19 @@ export function oneOf(values: readonly unknown[]): (value: unknown) => boolean {
   }
 }
 
-/** Whether a number is a whole multiple of another, in decimal, as people mean it: 0.3 is one of 0.1. */
-export function isMultipleOf(value: number, divisor: number): boolean {
+/** Work that one message may still cause, in steps of about 3 ns. */
+export interface Budget {
+  left: number
+}
+
+/** Steps of a division in decimal. */
+const decimalCost = 400
+
+/**
+ * Whether a number is a whole multiple of another, in decimal, as people mean it: 0.3 is one of 0.1. `undefined`: it
+ * would take a division of many digits, and the budget is spent.
+ */
+export function isMultipleOf(value: number, divisor: number, budget: Budget): boolean | undefined {
   if (Number.isSafeInteger(value) && Number.isSafeInteger(divisor)) return value % divisor === 0
   if (!Number.isFinite(value) || !Number.isFinite(divisor)) return false
   let known = divisors.get(divisor)
@@ -118,6 +136,8 @@ export function isMultipleOf(value: number, divisor: number): boolean {
     const scaled = Math.round(value * power)
     if (Math.abs(scaled) < 1e15 && scaled / power === value) return scaled % small === 0
   }
+  if (budget.left < decimalCost) return undefined
+  budget.left -= decimalCost
   return isDecimalMultiple(value, known)
 }
 

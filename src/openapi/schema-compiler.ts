@@ -285,8 +285,14 @@ export class SchemaCompiler {
       compare('exclusiveMinimum', `a number above ${exclusiveMinimum}`, (value) => value > exclusiveMinimum)
     if (typeof exclusiveMaximum === 'number')
       compare('exclusiveMaximum', `a number below ${exclusiveMaximum}`, (value) => value < exclusiveMaximum)
-    if (typeof multipleOf === 'number' && multipleOf > 0)
-      compare('multipleOf', `a multiple of ${multipleOf}`, (value) => isMultipleOf(value, multipleOf))
+    if (typeof multipleOf === 'number' && multipleOf > 0) {
+      const expected = `a multiple of ${multipleOf}`
+      checks.push((value, run) => {
+        const fits = isMultipleOf(value as number, multipleOf, run.patterns)
+        if (fits === undefined) return run.fail('multipleOf', 'fewer numbers of many digits', value)
+        return fits || run.fail('multipleOf', expected, value)
+      })
+    }
     const format = this.dialect.formats ? numberFormatOf(schema.format) : undefined
     if (format?.of === 'number') compare('format', format.name, format.is)
     return checks
