@@ -186,6 +186,7 @@ async function mountApi(
     })
   }
   const host = hostFor(api, foundation, slots, releases)
+  const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
   const compile = await createCompiler(
@@ -195,11 +196,10 @@ async function mountApi(
       rootOf: (guard) => config.rootOf(guard.name),
       hostOf: () => host,
     },
-    operations,
+    [...operations, unlisted.path, unlisted.method([], '*')],
   )
   const upstream = given ?? createUpstream(upstreamSettings!, foundation)
   releases.push(() => upstream.close())
-  const unlisted = unlistedOperations(document)
   const chosen = version === undefined ? undefined : settings.versions?.[version]
   const prefix = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
   return {

@@ -24,7 +24,8 @@ interface Part {
 
 /**
  * Sets up guards and returns a function that compiles a program for one operation. Each guard is set up once per
- * distinct options: the API's, and those that `x-portcullis` changes at some operation.
+ * distinct options: the API's, and those that `x-portcullis` changes at some operation. `operations` are all those, the
+ * unlisted ones too, whose options there may be.
  */
 export async function createCompiler(
   input: CompileInput,
@@ -46,7 +47,10 @@ export async function createCompiler(
   return (operation) => {
     const chosen: { readonly part: Part; readonly steps: Steps }[] = []
     for (const guard of ordered) {
-      const part = parts.get(optionsFor(guard, operation.policy, input).key)
+      const { key } = optionsFor(guard, operation.policy, input)
+      // To leave a guard out because nobody announced its options would open a door in silence.
+      if (!parts.has(key)) throw new Error(`${guard.name} was not set up with the options of ${operation.id}`)
+      const part = parts.get(key)
       const steps = part?.compile(operation)
       if (part !== undefined && steps !== undefined) chosen.push({ part, steps })
     }

@@ -132,6 +132,17 @@ describe('L1: requests per window', () => {
     expect(passed(await statuses(4, '/orders', headers))).toBe(2)
     expect(passed(await statuses(4, '/health', headers))).toBe(4)
   })
+
+  test('what the document says for all holds where it lists nothing, too', async () => {
+    const limits = (rate: string) => ({ 'x-portcullis': { limits: { anonymous: { rate } } } })
+    const paths = { '/health': { get: { security: [], responses: { 200: { description: '' } }, ...limits('3/min') } } }
+    gate = await startGate({
+      upstream: upstream.url,
+      document: { openapi: '3.1.0', info: { title: 'x', version: '1' }, paths, ...limits('2/min') },
+    })
+    expect(await statuses(3, '/nowhere')).toEqual([404, 404, 429])
+    expect(await statuses(4, '/health')).toEqual([200, 200, 200, 429])
+  })
 })
 
 describe('L2: a burst, then the rate', () => {
