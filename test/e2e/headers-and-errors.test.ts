@@ -152,7 +152,7 @@ describe('E2: errors help', () => {
       expect(detail).toMatch(/string|integer|number|boolean/)
     }
     expect(JSON.stringify(problem)).not.toContain('hunter2')
-    expect(problem.type).toMatch(/^https:\/\/.+#validate\./)
+    expect(problem.type).toMatch(/^\/\.well-known\/portcullis\/denials\/validate\./)
   })
 })
 
