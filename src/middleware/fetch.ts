@@ -52,7 +52,7 @@ function run(engine: Engine, request: Request, handler: FetchHandler, given: Fet
   const url = new URL(request.url)
   const reply = new FetchReply(resolve)
   const caller = { address: given.address, encrypted: url.protocol === 'https:', certificate: given.certificate }
-  request.signal.addEventListener('abort', () => reply.gone(request.signal.reason), { once: true })
+  request.signal.addEventListener('abort', () => reply.gone(), { once: true })
   engine.request(new FetchRequest(request, url) as unknown as IncomingRequest, reply, caller, (passed, answer) => {
     void answerWith(engine, handler, url.origin, request.method, passed, answer)
   })
@@ -213,16 +213,22 @@ class FetchReply implements OutgoingReply {
     this.#close()
   }
 
+  /** So that the caller does not take a part for the whole. */
   destroy(): void {
-    this.gone(new Error('the answer broke off'))
+    if (this.#over) return
+    if (this.headersSent) {
+      this.#body ??= this.#stream()
+      this.#body.error(new Error('the answer broke off'))
+    } else this.#resolve(new Response(null, { status: 500 }))
+    this.#close()
   }
 
-  /** The caller has lost interest. */
-  gone(reason: unknown): void {
+  /** The caller has lost interest: not an error, although frameworks report it as one where they are told. */
+  gone(): void {
     if (this.#over) return
-    // Nobody is left to read it; nginx's status for that keeps frameworks from reporting an error that is none.
+    // nginx's status for a caller that is gone.
     if (this.#body === undefined) this.#resolve(new Response(null, { status: 499 }))
-    else this.#body.error(reason)
+    else this.#body.close()
     this.#close()
   }
 
