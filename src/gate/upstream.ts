@@ -191,8 +191,13 @@ type Ours = { [ours]?: true }
 let watching = false
 
 /**
- * An HTTP/2 stream that was reset with CANCEL, or whose connection broke, comes to its `end` in node:http2 as if it were
- * whole, and undici believes it. A caller must not: here such an end is an error first.
+ * Mends two faults of node:http2 as undici (8.12) uses it:
+ *
+ * - A stream that was reset with CANCEL, or whose connection broke, comes to its `end` as if it were whole, and undici
+ *   believes it. A caller must not: here such an end is an error first.
+ * - undici gives a stream up with NO_ERROR, by which an upload cut short can look whole (RFC 9113, 8.1), and destroys it
+ *   in the same breath; with body still to be sent, node (24.21) then sends the same frame for ever, in native code. Here
+ *   it is CANCEL, and a turn later.
  */
 function watchHttp2Streams(): void {
   if (watching) return
@@ -201,6 +206,17 @@ function watchHttp2Streams(): void {
     const { stream } = message as { readonly stream: ClientHttp2Stream }
     const socket = stream.session?.socket as Ours | undefined
     if (socket?.[ours] !== true) return
+    const { close, destroy } = stream
+    let givenUp = false
+    stream.close = (code = http2.NGHTTP2_CANCEL, done) => {
+      givenUp = true
+      setImmediate(() => close.call(stream, code, done))
+    }
+    stream.destroy = (error) => {
+      if (!givenUp) return destroy.call(stream, error)
+      setImmediate(() => destroy.call(stream, error))
+      return stream
+    }
     stream.prependListener('end', () => {
       if ((stream.rstCode ?? 0) === http2.NGHTTP2_NO_ERROR || stream.listenerCount('error') === 0) return
       const error = new Error(`the stream ended with code ${stream.rstCode}`)

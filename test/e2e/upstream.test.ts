@@ -248,6 +248,37 @@ describe('issue 2.5: HTTP/2 to upstreams', () => {
     expect((await gate!.lines(1))[0]).toMatchObject({ fault: 'upstream.reset' })
   })
 
+  test('callers who leave in the middle of uploads leave the gate and the session well', async () => {
+    const server = secure()
+    let cut = 0
+    let whole = 0
+    server.on('request', (request, reply) => {
+      request.on('aborted', () => cut++)
+      request.on('error', () => {})
+      request.resume()
+      request.on('end', () => {
+        if (!request.aborted) whole++
+        reply.end('ok')
+      })
+    })
+    const { upstream, files } = overTls(await http2(server))
+    await start(upstream, { files })
+    for (let round = 1; round <= 5; round++) {
+      const clients = await Promise.all(Array.from({ length: 20 }, () => rawClient(gate!.port)))
+      for (const client of clients) {
+        client.send('POST /items HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\n')
+        client.send(`Content-Length: 900000\r\n\r\n`).send(Buffer.alloc(300_000))
+      }
+      await until(() => gate!.running.inFlight() === 20, 'the uploads to be under way')
+      for (const client of clients) client.destroy()
+      await idle()
+    }
+    await until(() => cut > 0, 'the upstream to hear of it')
+    expect(whole).toBe(0)
+    expect((await ask()).text).toBe('ok')
+    expect(sessions.size).toBeLessThan(10)
+  })
+
   test('a session that ends while it works gives 502, and the next request a new session', async () => {
     const server = secure()
     let break_ = true
