@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type GuardedInput, guarded, makeDocument } from '../../test/kit/calls.ts'
+import { silentLogger } from '../base/log.ts'
 import { createApiKeys, type NewApiKey } from '../credentials/api-keys.ts'
 import type { Denial } from '../gate/verdict.ts'
 import { auth } from './auth.ts'
@@ -142,6 +143,21 @@ describe('Z2: roles and what they permit', () => {
       code: 'authorize.permission-missing',
       evidence: { rule: 'authorize.roles', needs: 'write' },
     })
+  })
+
+  test('a rule that is about no operation is told to the operator', async () => {
+    const warnings: unknown[] = []
+    const log = { ...silentLogger, warn: (_message: string, fields?: unknown) => void warnings.push(fields) }
+    const options = {
+      acl: [{ match: 'GET *' }, { match: '/oders/**' }],
+      roles,
+      permissions: [{ match: 'op:remvoe', needs: 'refund' }],
+    }
+    await gateWith(options, { host: { log } })
+    expect(warnings).toEqual([
+      { api: 'test', rule: 'authorize.acl[1]' },
+      { api: 'test', rule: 'authorize.permissions[0]' },
+    ])
   })
 
   test('operations may need other permissions; all that match are needed', async () => {

@@ -8,6 +8,7 @@ import type { Operation } from '../openapi/operation.ts'
 import { parseSelector } from '../openapi/select.ts'
 import { bearerChallenge, unauthorized } from './auth/challenge.ts'
 import { authPlanOf } from './auth/plan.ts'
+import { warnOfIdleRules } from './idle-rules.ts'
 import { isOpen, isPublic } from './security.ts'
 
 const words = (description: string) => z.array(z.string().min(1).max(512)).max(10_000).describe(description)
@@ -75,16 +76,23 @@ export const authorize: Guard<AuthorizeOptions> = {
   name: 'authorize',
   stage: 'authorize',
   options: authorizeShape,
-  setup(options, { api }) {
+  setup(options, host) {
     const acl = options.acl.map((entry, index) => ({ selects: entry.match.selects, rule: aclRule(entry, index) }))
+    const warnOfIdle = warnOfIdleRules(
+      (['acl', 'permissions'] as const).flatMap((list) =>
+        options[list].map(({ match }, index) => ({ name: `authorize.${list}[${index}]`, selects: match.selects })),
+      ),
+      host,
+    )
     const { roles } = options
     if (roles === undefined && options.permissions.length > 0) {
-      throw new ConfigError('P1409', `apis.${api}.authorize.permissions: nobody has a permission without "roles"`)
+      throw new ConfigError('P1409', `apis.${host.api}.authorize.permissions: nobody has a permission without "roles"`)
     }
     const grants = roles === undefined ? undefined : grantsOf(roles)
 
     return (operation) => {
       if (operation.kind !== 'listed') return undefined
+      warnOfIdle(operation.document)
       const lists = acl.filter(({ selects }) => selects(operation)).map(({ rule }) => rule)
       const rights = grants === undefined || isPublic(operation) ? [] : [rightsOf(operation, grants)]
       const rules = [...lists, ...rights]

@@ -280,7 +280,7 @@ describe('match', () => {
 
   test('one that meets nothing is told to the operator', async () => {
     const { host } = await limiter({ it: { rate: '1/min', match: 'op:lgoin' } })
-    expect(host.warnings).toMatchObject([{ fields: { limit: 'it' } }])
+    expect(host.warnings).toMatchObject([{ fields: { rule: 'limits.it' } }])
   })
 
   test('an operation that no limit meets costs nothing', async () => {

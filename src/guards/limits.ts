@@ -11,6 +11,7 @@ import type { Operation } from '../openapi/operation.ts'
 import { parseSelector, type Selector } from '../openapi/select.ts'
 import { type Counters, CountersUnavailable, type Rate, type Taken } from '../store/counters.ts'
 import { createMemoryCounters } from '../store/counters-memory.ts'
+import { warnOfIdleRules } from './idle-rules.ts'
 
 const exceeded = denial(429, 'limits.exceeded', 'Too many requests. Wait as long as Retry-After says.')
 const unavailable = denial(503, 'limits.unavailable', 'Requests cannot be counted at the moment. Try again later.', {
@@ -123,12 +124,12 @@ export const limits: Guard<Options> = {
       .map(([name, limit]) => createLimit(name, limit, host))
     if (inForce.length === 0) return () => undefined
     const take = createTake(host)
-    let isChecked = false
+    const warnOfIdle = warnOfIdleRules(
+      inForce.map(({ name, matches }) => ({ name: `limits.${name}`, selects: matches })),
+      host,
+    )
     return (operation) => {
-      if (!isChecked) {
-        isChecked = true
-        warnOfIdle(inForce, operation, host)
-      }
+      warnOfIdle(operation.document)
       return stepsOf(operation, inForce, options.headers, take)
     }
   },
@@ -141,7 +142,6 @@ interface Limit {
   readonly parts: readonly string[]
   readonly callers: 'all' | 'known' | 'anonymous'
   readonly matches: Selector
-  readonly isMatched: boolean
   readonly readsBody: boolean
   readonly observing: boolean
   readonly onFailure: 'local' | 'open' | 'closed'
@@ -162,20 +162,12 @@ function createLimit(name: string, options: LimitOptions, host: Host): Limit {
     parts,
     callers: needsPrincipal ? 'known' : (options.callers ?? 'all'),
     matches: options.match === undefined ? () => true : parseSelector(options.match),
-    isMatched: options.match !== undefined,
     readsBody: parts.some((part) => part.startsWith('body.')),
     observing: options.mode === 'observe',
     onFailure: options.onFailure,
     refusal: { ...exceeded, evidence: { limit: name } },
     prefix: `limit ${host.api} ${name} ${count}/${windowMs}/${burst}`,
     policy: `"${name}";q=${count};w=${Math.max(1, Math.ceil(windowMs / 1000))}`,
-  }
-}
-
-function warnOfIdle(all: readonly Limit[], { document }: Operation, host: Host): void {
-  for (const limit of all) {
-    if (!limit.isMatched || document.operations.some(limit.matches)) continue
-    host.log.warn('a limit matches no operation of the document', { api: host.api, limit: limit.name })
   }
 }
 
@@ -218,43 +210,25 @@ function stepsOf(operation: Operation, all: readonly Limit[], headers: boolean, 
   return { ...(requestHead && { requestHead }), ...(requestBody && { requestBody }) }
 }
 
-/** Takes from every limit in order; the first that is used up refuses, the tightest one is told of. */
-function count({ counted, policy }: Plan, exchange: Exchange, take: Take): Verdict | Promise<Verdict> {
-  let tightest: Limit | undefined
-  let least: Taken | undefined
-  for (let i = 0; i < counted.length; i++) {
-    const { limit, keyOf } = counted[i]!
-    const taken = take(keyOf(exchange), limit)
-    if (taken instanceof Promise) return countOn({ counted, policy }, exchange, take, i, taken, tightest, least)
-    if (taken === undefined) continue
-    if (taken === 'unavailable') return unavailable
-    if (!taken.allowed) {
-      const refusal = refuse(limit, taken, exchange, policy)
-      if (refusal !== undefined) return refusal
-    } else if (least === undefined || taken.remaining < least.remaining) {
-      tightest = limit
-      least = taken
-    }
-  }
-  if (policy !== '' && tightest !== undefined) tell(exchange, tightest, policy, least!.remaining, least!.resetMs)
-  return undefined
+/** What was taken before a limit whose counter is in another process, and what came back from there. */
+interface Resumed {
+  readonly at: number
+  readonly taken: Outcome
+  readonly tightest: Limit | undefined
+  readonly least: Taken | undefined
 }
 
-/** The same from limit `i` on, where another process must be asked. */
-async function countOn(
-  { counted, policy }: Plan,
-  exchange: Exchange,
-  take: Take,
-  from: number,
-  pending: Promise<Outcome>,
-  tightestSoFar: Limit | undefined,
-  leastSoFar: Taken | undefined,
-): Promise<Verdict> {
-  let tightest = tightestSoFar
-  let least = leastSoFar
-  for (let i = from; i < counted.length; i++) {
+/** Takes from every limit in order; the first that is used up refuses, the tightest one is told of. */
+function count(plan: Plan, exchange: Exchange, take: Take, resumed?: Resumed): Verdict | Promise<Verdict> {
+  const { counted, policy } = plan
+  let tightest = resumed?.tightest
+  let least = resumed?.least
+  for (let i = resumed?.at ?? 0; i < counted.length; i++) {
     const { limit, keyOf } = counted[i]!
-    const taken = await (i === from ? pending : take(keyOf(exchange), limit))
+    const taken = i === resumed?.at ? resumed.taken : take(keyOf(exchange), limit)
+    if (taken instanceof Promise) {
+      return taken.then((late) => count(plan, exchange, take, { at: i, taken: late, tightest, least }))
+    }
     if (taken === undefined) continue
     if (taken === 'unavailable') return unavailable
     if (!taken.allowed) {
