@@ -93,15 +93,27 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
 
   async function reload(next: Config): Promise<void> {
     const built = await buildLoad(next, foundation)
+    const before = entriesOf(config)
     const added = new Map<string, Listener>()
+    const changed: string[] = []
     try {
       for (const [key, entry] of entriesOf(next)) {
         const old = listeners.get(key)
         if (old === undefined) added.set(key, await open(entry, next, gate))
-        else await old.update(entry, connectionRules(next))
+        else {
+          await old.update(entry, connectionRules(next))
+          changed.push(key)
+        }
       }
     } catch (error) {
       await Promise.all([...added.values()].map((listener) => listener.close()))
+      // All or nothing: a listener that took the new settings goes back when another one could not.
+      for (const key of changed) {
+        await listeners
+          .get(key)!
+          .update(before.get(key)!, connectionRules(config))
+          .catch((undone) => log.error('A listener keeps settings that were refused.', { error: messageOf(undone) }))
+      }
       await built.close()
       throw error
     }

@@ -158,6 +158,28 @@ describe('T3: certificates replaced while the gate runs', () => {
     socket.destroy()
   })
 
+  test('when one listener cannot take a reload, none does', async () => {
+    const authority = await testAuthority()
+    const [old, fresh] = [await testCertificate(authority), await testCertificate(authority, { names: ['other.test'] })]
+    const two = (first: string, second: string) => [
+      { port: 0, host: '127.0.0.1', tls: { certificate: `./tls/${first}.pem`, key: `./tls/${first}.key` } },
+      { port: 0, host: '127.0.0.1', tls: { certificate: `./tls/${second}.pem`, key: './tls/old.key' } },
+    ]
+    const pairs = {
+      'tls/old.pem': old.certificate,
+      'tls/old.key': old.key,
+      'tls/fresh.pem': fresh.certificate,
+      'tls/fresh.key': fresh.key,
+    }
+    gate = await startGate({ upstream: upstream.url, files: pairs, root: { listen: two('old', 'old') } })
+    await expect(gate.reload({ root: { listen: two('fresh', 'fresh') } })).rejects.toThrow(/does not belong/)
+    for (const { port } of gate.running.addresses) {
+      const socket = await handshake(port, authority.pem)
+      expect(socket.getPeerCertificate().serialNumber).toBe(old.serialNumber)
+      socket.destroy()
+    }
+  })
+
   test('a reload changes limits of connections and who is trusted to name the client', async () => {
     gate = await startGate({ upstream: upstream.url })
     const headers = { 'x-forwarded-for': '203.0.113.9' }
