@@ -205,6 +205,14 @@ describe('a request behind the gate', () => {
     expect(passed).toBe(false)
   })
 
+  test('without a body may have been read in front of the gate', async () => {
+    const url = await serve(
+      (_, response) => response.end('ok'),
+      (request) => request.setEncoding('utf8').resume(),
+    )
+    expect((await fetch(`${url}/notes`)).status).toBe(200)
+  })
+
   test('that waits for 100 (Continue) gets it from node', async () => {
     const url = await serve(async (request, response) => response.end(await text(request)))
     const client = await rawClient(Number(new URL(url).port))

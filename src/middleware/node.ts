@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import type { IncomingRequest } from '../gate/arrival.ts'
-import { PassingBody } from '../gate/body.ts'
+import { bringsBody, PassingBody } from '../gate/body.ts'
 import { type Caller, createEngine, type Engine, type ProtectOptions } from './engine.ts'
 import { GateRequest } from './node-request.ts'
 import { CallerReply, HandlerReply } from './node-response.ts'
@@ -30,7 +30,7 @@ export async function portcullis(options: ProtectOptions = {}): Promise<Middlewa
 }
 
 function run(engine: Engine, request: IncomingMessage, response: ServerResponse, next: Next): void {
-  if (request.readableEnded && request.headers['content-length'] !== '0') {
+  if ((request.readableEnded || request.readableEncoding !== null) && bringsBody(request)) {
     throw new Error('the body was read before the gate could judge it: portcullis must stand before what reads bodies')
   }
   const seen = new GateRequest(request, (request as { originalUrl?: string }).originalUrl ?? request.url!)
