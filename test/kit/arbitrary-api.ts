@@ -451,7 +451,9 @@ export function requestOf(draw: Draw, api: ApiModel, operation: OperationModel):
     if (parameter.required || draw.chance(60)) values.set(parameter, parameterValue(draw, api, parameter))
   const { body } = operation
   const bodyValue = body !== undefined && (body.required || draw.chance(75)) ? bodyValueOf(draw, api, body) : undefined
-  return compose(draw, api, operation, values, bodyValue, 'nothing')
+  const request = compose(draw, api, operation, values, bodyValue, 'nothing')
+  // `.` before a value that begins with `;` is a dot segment to servlet containers, and no gate lets it pass.
+  return /\/\.\.?(?:\/|$|;|%3B)/.test(request.path) ? requestOf(draw, api, operation) : request
 }
 
 function parameterValue(draw: Draw, api: ApiModel, parameter: ParameterModel): unknown {
