@@ -95,7 +95,7 @@ const plenty = { default: { rate: '1000000000/min', key: 'principal' }, anonymou
 async function operations(behind: string): Promise<void> {
   const secured = [{ key: ['orders'] }]
   const small = documentWith(10, secured)
-  const gates: [string, Contender][] = [
+  const gates: [string, Contender, string?][] = [
     ['10 operations', await gateBefore('10', port + 10, behind, { one: { document: small } })],
     [
       '1,000 operations',
@@ -103,20 +103,20 @@ async function operations(behind: string): Promise<void> {
     ],
   ]
   const hundred = Object.fromEntries(
-    Array.from({ length: 100 }, (_, n) => [`api${n}`, { document: small, basePath: n === 0 ? '/' : `/api-${n}` }]),
+    Array.from({ length: 100 }, (_, n) => [`api${n}`, { document: small, basePath: `/api-${n}` }]),
   )
-  gates.push(['100 APIs of 10', await gateBefore('100', port + 12, behind, hundred)])
-  for (const [what, lua] of [
-    ['GET', requestsLua({ 'X-API-Key': '' }, 1, ['GET'])],
-    ['POST 1 KB', requestsLua({ 'X-API-Key': '' }, 1, ['POST'])],
+  gates.push(['100 APIs of 10', await gateBefore('100', port + 12, behind, hundred), '/api-37'])
+  for (const [what, method] of [
+    ['GET', 'GET'],
+    ['POST 1 KB', 'POST'],
   ] as const) {
     const seen = new Map<string, number[]>()
     for (let round = -1; round < 7; round++) {
       const order = round % 2 === 0 ? gates : gates.toReversed()
-      for (const [name, gate] of order) {
-        const own = lua.replace('["X-API-Key"] = ""', `["X-API-Key"] = "${gate.headers['X-API-Key']}"`)
+      for (const [name, gate, prefix] of order) {
+        const lua = requestsLua(gate.headers, 1, [method], prefix)
         const scenario = { name: what, method: 'GET', path: '/' } as const
-        const sample = await measure(gate, scenario, { seconds: 2, connections: 64, dir, lua: own })
+        const sample = await measure(gate, scenario, { seconds: 2, connections: 64, dir, lua })
         if (sample.errors > 0) throw new Error(`${name}, ${what}: ${sample.errors} wrong replies`)
         if (round >= 0) seen.set(name, [...(seen.get(name) ?? []), sample.cpuUs])
       }
@@ -137,7 +137,12 @@ function signed(value: number): string {
 }
 
 /** wrk's program: the given methods of the first so many paths, in turn. */
-function requestsLua(headers: Readonly<Record<string, string>>, paths: number, methods: readonly string[]): string {
+function requestsLua(
+  headers: Readonly<Record<string, string>>,
+  paths: number,
+  methods: readonly string[],
+  prefix = '',
+): string {
   return [
     'local requests = {}',
     `local body = [==[${recordBody}]==]`,
@@ -150,8 +155,8 @@ function requestsLua(headers: Readonly<Record<string, string>>, paths: number, m
     ...Array.from({ length: paths }, (_, n) =>
       methods.map((method) =>
         method === 'GET'
-          ? `  table.insert(requests, wrk.format("GET", "${pathAt(n)}${n % 3 === 0 ? '' : `?page=${n}`}", headers))`
-          : `  table.insert(requests, wrk.format("POST", "${pathAt(n)}", typed, body))`,
+          ? `  table.insert(requests, wrk.format("GET", "${prefix}${pathAt(n)}${n % 3 === 0 ? '' : `?page=${n}`}", headers))`
+          : `  table.insert(requests, wrk.format("POST", "${prefix}${pathAt(n)}", typed, body))`,
       ),
     ).flat(),
     'end',
@@ -337,11 +342,12 @@ async function soak(behind: string): Promise<void> {
   const quarters: string[] = [`${rssMbOf(gate.pid).toFixed(0)} at the start`]
   const samples: { readonly requests: number; readonly rssMb: number }[] = []
   let done = 0
+  let wrong = 0
   const since = performance.now()
   for (let quarter = 1; quarter <= 4; quarter++) {
     while (done < (soakRequests * quarter) / 4) {
       const sample = await measure(gate, scenario, { seconds: 3, connections: 64, dir, lua, loadCore: otherCore })
-      if (sample.errors > 0) throw new Error(`soak: ${sample.errors} wrong replies of ${sample.requests}`)
+      wrong += sample.errors
       done += sample.requests
       samples.push({ requests: done, rssMb: sample.rssMb })
     }
@@ -354,8 +360,8 @@ async function soak(behind: string): Promise<void> {
   row(
     `Memory over ${done} requests in ${seconds} s, 400 paths, every body checked`,
     '150 MB',
-    `${highest.toFixed(0)} MB at most: ${quarters.join(', ')}`,
-    highest <= 150,
+    `${highest.toFixed(0)} MB at most: ${quarters.join(', ')}${wrong > 0 ? `; ${wrong} replies were wrong` : ''}`,
+    highest <= 150 && wrong === 0,
   )
   row('Growth over the last half', 'none', `${signed(slope)} MB per million requests`, slope < 5)
   gate.stop()
