@@ -73,9 +73,18 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
   if (hungUp) onHangUp()
   await onReady(running, first)
 
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+  let failed = false
+  const signal = await new Promise<NodeJS.Signals | 'failure'>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
+    // An error that nobody caught leaves the process in doubt: it answers what it has accepted and ends, and tells by its
+    // code that it should be started anew. What one exchange brings about is caught there and never comes here.
+    process.on('uncaughtException', (error) => {
+      const text = config.redact(error instanceof Error ? (error.stack ?? error.message) : String(error))
+      log.error('The gate failed and ends.', { error: text })
+      failed = true
+      resolve('failure')
+    })
   })
   // A second signal is somebody who will not wait.
   const force = () => process.exit(1)
@@ -88,6 +97,7 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
   await running.stop()
   process.off('SIGTERM', force)
   process.off('SIGINT', force)
+  if (failed) process.exit(1)
 }
 
 /** What a process keeps for its life. A change that does nothing must not look as if it did. */
