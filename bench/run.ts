@@ -176,6 +176,7 @@ try {
   }
   const text = report(lines, single)
   process.stdout.write(`${text}\n`)
+  say('What grows with documents, lists and time, and how fast the gate starts: npm run bench:growth')
   if (process.env.BENCH_OUT !== undefined) writeFileSync(process.env.BENCH_OUT, text)
 } finally {
   for (const { stop } of started) stop()
