@@ -170,148 +170,85 @@ export interface HeaderWriter {
   readonly ofList: (before: string, headers: readonly string[]) => string
 }
 
-/**
- * Clients and upstreams send the same headers in the same order again and again. So the writer walks a trie of
- * names, and what stands between two values that are shown is one ready-made text.
- */
-interface HeaderNode {
-  /** What to append when this header is reached: hidden headers since the last shown one, and this one's name. */
+/** How one header is written, by its name as it came. The values seen before are kept with their masked form. */
+interface HeaderRule {
+  /** The name as it is written, quoted, with its colon; the masked value behind it where it is not shown. */
   readonly text: string
-  /** Hidden headers since the last shown one, this one included: for the end of the list. */
-  readonly tail: string
-  readonly rule: HeaderRule
-  readonly next: Map<string, HeaderNode>
-  lastName: string
-  lastNext: HeaderNode | undefined
+  readonly shown: Lru<string, string> | undefined
+  readonly scrub: (value: string) => string
   lastValue: string
   lastShown: string
 }
 
-interface HeaderRule {
-  /** The name as it is written, quoted, with its colon. */
-  readonly name: string
-  readonly shown: Lru<string, string> | undefined
-  readonly scrub: (value: string) => string
-}
-
-/** The trie is thrown away and grows anew when it has this many nodes: callers choose the names. */
-const nodesMax = 4_096
+/** Names that are remembered; callers choose them, so what comes later is worked out each time. */
+const rulesMax = 1_024
 const headersMax = 200
 const addressHeaders = new Set(['referer', 'location', 'content-location', 'link', 'refresh', 'origin'])
 /** Values up to this length are kept with their masked form; 512 of them at most for each header. */
 const cachedCharsMax = 512
 
 function headerWriter(listed: readonly string[]): HeaderWriter {
-  const shownRules = new Map<string, HeaderRule>()
-  for (const name of listed) {
+  const listedNames = new Set(listed.map((name) => name.toLowerCase()))
+  const rules = new Map<string, HeaderRule>()
+
+  function ruleOf(name: string): HeaderRule {
+    const known = rules.get(name)
+    if (known !== undefined) return known
     const lower = name.toLowerCase()
-    shownRules.set(lower, {
-      name: `${quote(lower)}:`,
-      shown: new Lru({ entriesMax: 512 }),
+    const isShown = listedNames.has(lower)
+    const isPlain = isShown || (lower.length <= 40 && plainHeader.test(lower))
+    const rule: HeaderRule = {
+      text: `${quote(isPlain ? lower : masked)}:${isShown ? '' : `"${masked}"`}`,
+      shown: isShown ? new Lru({ entriesMax: 512 }) : undefined,
       scrub: addressHeaders.has(lower) ? scrubAddress : scrub,
-    })
-  }
-  const ruleOf = (name: string): HeaderRule => {
-    const lower = name.toLowerCase()
-    const rule = shownRules.get(lower)
-    if (rule !== undefined) return rule
-    const harmless = lower.length <= 40 && plainHeader.test(lower)
-    return { name: `${quote(harmless ? lower : masked)}:`, shown: undefined, scrub }
-  }
-  const nodeAfter = (before: HeaderNode | undefined, name: string): HeaderNode => {
-    const rule = ruleOf(name)
-    const comma = before === undefined ? '' : ','
-    const start = `${before === undefined || before.rule.shown !== undefined ? '' : before.tail}${comma}${rule.name}`
-    return {
-      text: start,
-      tail: rule.shown === undefined ? `${start}"${masked}"` : '',
-      rule,
-      next: new Map(),
-      lastName: '',
-      lastNext: undefined,
       lastValue: '',
       lastShown: '""',
     }
+    if (rules.size < rulesMax && name.length <= 128) rules.set(name, rule)
+    return rule
   }
-  let root = new Map<string, HeaderNode>()
-  let nodes = 0
-  /** The header that exchanges most often begin with. */
-  let first: HeaderNode | undefined
-  let firstName = ''
 
-  const step = (before: HeaderNode | undefined, name: string): HeaderNode => {
-    if (
-      before === undefined
-        ? name === firstName && first !== undefined
-        : name === before.lastName && before.lastNext !== undefined
-    ) {
-      return (before === undefined ? first : before.lastNext)!
-    }
-    const known = before === undefined ? root : before.next
-    let node = known.get(name)
-    if (node === undefined) {
-      node = nodeAfter(before, name)
-      if (nodes >= nodesMax) {
-        root = new Map()
-        first = undefined
-        nodes = 0
-      } else if (name.length <= 128) {
-        known.set(name, node)
-        nodes++
-      }
-    }
-    if (before === undefined) {
-      first = node
-      firstName = name
-    } else {
-      before.lastName = name
-      before.lastNext = node
-    }
-    return node
-  }
-  const show = (node: HeaderNode, value: string): string => {
-    if (value === node.lastValue) return node.lastShown
-    const cache = node.rule.shown!
+  function write(name: string, value: string): string {
+    const rule = ruleOf(name)
+    const cache = rule.shown
+    if (cache === undefined) return rule.text
+    if (value === rule.lastValue) return rule.text + rule.lastShown
     let shown = cache.get(value)
     if (shown === undefined) {
-      shown = quote(node.rule.scrub(value))
+      shown = quote(rule.scrub(value))
       if (value.length <= cachedCharsMax) cache.set(value, shown)
     }
     if (value.length <= cachedCharsMax) {
-      node.lastValue = value
-      node.lastShown = shown
+      rule.lastValue = value
+      rule.lastShown = shown
     }
-    return shown
+    return rule.text + shown
   }
 
   return {
     ofObject(before, headers) {
       let text = before
-      let node: HeaderNode | undefined
       let count = 0
       for (const name in headers) {
         const value = headers[name]
         // HTTP/2 pseudo-headers are the method and the target, which the record has.
         if (value === undefined || name.charCodeAt(0) === 58) continue
         if (++count > headersMax) break
-        node = step(node, name)
-        if (node.rule.shown !== undefined) {
-          text += node.text + show(node, typeof value === 'string' ? value : value.join(', '))
-        }
+        if (count > 1) text += ','
+        text += write(name, typeof value === 'string' ? value : value.join(', '))
       }
-      return `${text}${node === undefined ? '' : node.tail}},"responseHeaders":{`
+      return `${text}},"responseHeaders":{`
     },
     ofList(before, headers) {
       let text = before
-      let node: HeaderNode | undefined
       const end = Math.min(headers.length - 1, headersMax * 2)
       for (let i = 0; i < end; i += 2) {
         // Several of one name: the first stands, as an object cannot hold two.
         if (i > 0 && repeats(headers, i)) continue
-        node = step(node, headers[i]!)
-        if (node.rule.shown !== undefined) text += node.text + show(node, headers[i + 1]!)
+        if (i > 0) text += ','
+        text += write(headers[i]!, headers[i + 1]!)
       }
-      return `${text}${node === undefined ? '' : node.tail}}`
+      return `${text}}`
     },
   }
 }
