@@ -400,6 +400,8 @@ try {
   }
 } finally {
   for (const stop of stops) stop()
+  // What drains still writes into its folder.
+  await new Promise((resolve) => setTimeout(resolve, 2000))
   if (process.env.BENCH_KEEP === undefined)
     rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
 }
