@@ -290,6 +290,8 @@ export function upstreamDenial(error: unknown): Denial {
   }
   if (
     code.startsWith('HPE_') ||
+    // undici leaves the code out where its parser has no name for what is wrong.
+    (error instanceof Error && error.name === 'HTTPParserError') ||
     code === 'UND_ERR_HEADERS_OVERFLOW' ||
     code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
   ) {
