@@ -41,5 +41,19 @@ export class ConfigErrors extends AggregateError {
 
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const { code, path } = error as NodeJS.ErrnoException
+  const words = code === undefined || path === undefined ? undefined : fileWords[code]
+  return words === undefined ? error.message : `${words} ${path}`
+}
+
+/** What the system's refusals of a file mean: `ENOENT: no such file or directory, stat 'x'` is for programmers. */
+const fileWords: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no',
+  EACCES: 'this user may not open, or not write,',
+  EPERM: 'this user may not change',
+  EISDIR: 'it is a folder:',
+  ENOTDIR: 'a part of the path is no folder:',
+  EROFS: 'the file system is read-only:',
+  ENOSPC: 'no space is left for',
 }
