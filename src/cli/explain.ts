@@ -114,7 +114,9 @@ async function explainOperation(method: string | undefined, name: string, option
     if (found.length === 0) {
       const near = await nearestOperation(load, method, name)
       if (options.json === true) printJson([])
-      say(`No document lists ${method === undefined ? name : `${method} ${name}`}: it is answered 404 or 405.${near}`)
+      if (method === undefined)
+        say(`No operation is called ${name}, and it is no METHOD /path, request id or error code.${near}`)
+      else say(`No document lists ${method} ${name}: it is answered 404 or 405.${near}`)
       return 1
     }
     const explained = await Promise.all(found.map(facts))

@@ -50,6 +50,7 @@ async function init(options: InitOptions): Promise<ExitCode> {
   if (options.json === true) printJson({ file: resolve(file), ...answers })
   else {
     print(`${relative('', file) || file} is written.`)
+    if (!existsSync(answers.openapi)) say(`There is no ${answers.openapi} yet; the gate does not start without it.`)
     const other = file === defaultConfigFile ? '' : ` --config ${file}`
     say(
       `\nNext:\n  portcullis check${other}                             does everything hold?\n` +

@@ -45,9 +45,7 @@ export function command(): Command {
       .action(run((id: string, options: CommonOptions & { grace: string }) => rotate(id, options))),
   )
   key.addCommand(
-    newCommand('revoke', 'end a key for good')
-      .argument('<id...>', 'from `portcullis key list`')
-      .action(run((ids: string[], options: CommonOptions) => revoke(ids, options))),
+    newCommand('revoke', 'end a key for good').argument('<id...>', 'from `portcullis key list`').action(run(revoke)),
   )
   return key
 }
@@ -118,7 +116,8 @@ async function rotate(id: string, options: CommonOptions & { readonly grace: str
   })
 }
 
-function revoke(ids: readonly string[], options: CommonOptions): Promise<ExitCode> {
+/** `portcullis key revoke` and `portcullis revoke`. */
+export function revoke(ids: readonly string[], options: CommonOptions): Promise<ExitCode> {
   return withKeys(options, async (keys) => {
     const revoked: ApiKey[] = []
     const missing: string[] = []

@@ -17,6 +17,7 @@ const entries: readonly Entry[] = [
   { name: 'check', summary: 'check the configuration, documents and headers', load: () => import('./check.ts') },
   { name: 'start', summary: 'run the gate', load: () => import('./start.ts') },
   { name: 'key', summary: 'make, list, rotate and revoke API keys', load: () => import('./key.ts') },
+  { name: 'revoke', summary: 'end API keys for good: `key revoke`, in one word', load: () => import('./revoke.ts') },
   { name: 'user', summary: 'keep the users of HTTP Basic', load: () => import('./user.ts') },
   {
     name: 'explain',
@@ -26,6 +27,20 @@ const entries: readonly Entry[] = [
   { name: 'doctor', summary: 'look for what is broken around the gate', load: () => import('./doctor.ts') },
   { name: 'schema', summary: 'print the JSON Schema of the configuration', load: () => import('./schema.ts') },
 ]
+
+/** Words of the whole product that this version does not know yet: whoever read about them is told so. */
+const planned: Readonly<Record<string, string>> = {
+  audit: 'proof that the audit log is whole',
+  console: 'the console in the browser',
+  drift: 'where traffic and document part',
+  keys: 'signing keys of the token service (API keys: `portcullis key`)',
+  learn: 'a document made from traffic',
+  replay: 'recorded traffic against another configuration',
+  report: 'the security report',
+  scan: 'the scanner',
+  spec: 'a document made from traffic',
+  waf: 'the web application firewall',
+}
 
 const examples = [
   ['portcullis dev ./openapi.yaml --upstream http://localhost:3000', 'protect an API now, on https://localhost:8443'],
@@ -60,6 +75,7 @@ export async function main(words: readonly string[]): Promise<number> {
       return 2
     }
     printError(error, json)
+    if (typeof (error as NodeJS.ErrnoException)?.path === 'string') return 2
     if (error instanceof UsageError || error instanceof ConfigError || error instanceof ConfigErrors) return 2
     if (process.env.PORTCULLIS_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '')
     return 1
@@ -70,19 +86,27 @@ async function programFor(words: readonly string[]): Promise<Command> {
   const program = new Command('portcullis')
     .description('An OpenAPI document in, a protected API out.')
     .version(packageVersion(), '-v, --version')
-    .showHelpAfterError('Run `portcullis --help` to see what there is.')
     .addHelpText('after', examplesText(examples))
     .addHelpText(
       'after',
       '\nEvery command takes --help. Exit codes: 0 done, 1 the answer is no, 2 usage or configuration.',
     )
   const asked = words[0] === 'help' ? words[1] : words.find((word) => !word.startsWith('-'))
+  if (asked !== undefined && Object.hasOwn(planned, asked)) {
+    throw new UsageError(
+      `\`portcullis ${asked}\` is not in this version (${packageVersion()}): ${planned[asked]}. \`portcullis --help\` shows what is.`,
+    )
+  }
   for (const { name, summary, load } of entries) {
     program.addCommand(
       name === asked ? (await load()).command() : new Command(name).summary(summary).description(summary),
     )
   }
-  strict(program)
+  strict(program, 'portcullis')
+  // `chekc --help` would teach everything but that there is no such command.
+  if (asked !== undefined && words[0] === asked && !entries.some(({ name }) => name === asked)) {
+    await program.parseAsync([asked], { from: 'user' })
+  }
   if (words.length === 0) {
     say(program.helpInformation())
     say(examplesText(examples))
@@ -92,11 +116,12 @@ async function programFor(words: readonly string[]): Promise<Command> {
 }
 
 /** Errors come to `main` in place of ending the process, at every depth. */
-function strict(command: Command): void {
+function strict(command: Command, path: string): void {
   command.exitOverride()
+  command.showHelpAfterError(`Run \`${path} --help\` to see what there is.`)
   command.configureOutput({ outputError: (text, write) => write(text) })
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
-    strict(child)
+    strict(child, `${path} ${child.name()}`)
   }
 }

@@ -95,7 +95,10 @@ function unknownKey(key: string, path: readonly PropertyKey[], { tree, shape, na
   const meant = nearest(key, allowed)
   const where = path.length > 0 ? `in ${labelOf(path)}` : name === undefined ? 'at the top' : `in ${name}`
   const place = find(tree, [...path, key])?.keyPlace ?? placeOf(tree, path)
-  const hint = meant === undefined ? (homeOf(key, path, shape) ?? listing(allowed)) : `did you mean "${meant}"?`
+  const hint =
+    meant === undefined
+      ? (homeOf(key, path, shape) ?? plannedHint(key, path) ?? listing(allowed))
+      : `did you mean "${meant}"?`
   return new ConfigError('P1007', `unknown key ${quote(key)} ${where}`, {
     place,
     ...(hint === undefined ? {} : { hint }),
@@ -112,6 +115,20 @@ function homeOf(key: string, path: readonly PropertyKey[], shape: z.core.$ZodTyp
   }
   for (const inner of keysOf(at(shape, path))) {
     if (keysOf(at(shape, [...path, inner])).includes(key)) return `"${key}" belongs in ${labelOf([...path, inner])}`
+  }
+  return undefined
+}
+
+/** Keys of the whole product that this version does not know yet: whoever copied them from somewhere is told so. */
+const plannedKeys: Readonly<Record<'top' | 'api', readonly string[]>> = {
+  top: ['admin', 'detect', 'policies', 'record', 'secrets', 'tokenService'],
+  api: ['canary', 'payload', 'protect', 'waf'],
+}
+
+function plannedHint(key: string, path: readonly PropertyKey[]): string | undefined {
+  const place = path.length === 0 ? 'top' : path.length === 2 && path[0] === 'apis' ? 'api' : undefined
+  if (key === 'waf' || (place !== undefined && plannedKeys[place].includes(key))) {
+    return 'not in this version, which would protect nothing by it: take it out'
   }
   return undefined
 }

@@ -72,6 +72,14 @@ const refusals: readonly (readonly [title: string, yaml: string, shown: string])
       | ^^^^^^^^^^^ "headerBytes" belongs in connection   docs: portcullis explain P1007`,
   ],
   [
+    'a key of the whole product that this version does not have, without pretending',
+    `${small}    waf: { mode: enforce }\n`,
+    `portcullis.yaml:6:5  unknown key "waf" in apis.shop                   P1007
+    5 |     upstream: http://localhost:3000
+    6 |     waf: { mode: enforce }
+      |     ^^^ not in this version, which would protect nothing by it: take it out   docs: portcullis explain P1007`,
+  ],
+  [
     'a key that stands twice',
     `${small}workers: 1\nworkers: 2\n`,
     `portcullis.yaml:7:1  this key stands twice                            P1005
