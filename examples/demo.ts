@@ -1,5 +1,5 @@
 // `npm run demo`: the main job from end to end. The shop starts, the gate is put in front of it, and three calls are shown.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger } from '../src/cli/logger.ts'
@@ -11,7 +11,7 @@ import { startShop } from './shop/server.ts'
 
 const say = (text: string) => process.stderr.write(`${text}\n`)
 const port = Number(process.env.PORT ?? 8443)
-// What the demo makes (certificate, key store, log) lies in a folder of its own, so that it can be run as often as you like.
+// What the demo makes (certificate, key store, log) lies in a folder of its own, which goes with it.
 const stateDir = mkdtempSync(join(tmpdir(), 'portcullis-demo-'))
 const shop = await startShop()
 const config = await loadConfig({
@@ -52,7 +52,7 @@ Try, in another terminal:
   # refused by rights (403): the key lacks the scope "admin"
   ${curl} -H 'X-API-Key: ${key}' ${url}/admin/customers
 
-Ctrl-C ends it.`)
+Ctrl-C ends it and removes what it made.`)
 
 let stopping = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -62,6 +62,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     void gate
       .stop()
       .then(() => shop.stop())
-      .then(() => process.exit(0))
+      .then(() => {
+        rmSync(stateDir, { recursive: true, force: true })
+        process.exit(0)
+      })
   })
 }
