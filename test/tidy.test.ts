@@ -118,6 +118,22 @@ describe('the house', () => {
   })
 })
 
+describe('the promises', () => {
+  test('every test that docs/rows.md names is there', () => {
+    const text = readFileSync(join(root, 'docs/rows.md'), 'utf8')
+    const missing: string[] = []
+    for (const row of text.split('\n').filter((line) => line.startsWith('| '))) {
+      let source = ''
+      for (const [, file, title] of row.matchAll(/`((?:test|src)\/[^`]+\.ts)`|“([^”]+)”/g)) {
+        if (file !== undefined) source = existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : ''
+        if (source === '') missing.push(file ?? title!)
+        else if (title !== undefined && !source.includes(title)) missing.push(title)
+      }
+    }
+    expect(missing).toEqual([])
+  })
+})
+
 describe('dependencies', () => {
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>
