@@ -5,12 +5,14 @@ import type { ConnectionLimits } from '../config/settings.ts'
 import type { Peer } from './peer.ts'
 
 /** What takes too long or is too much, as `inspect` finds it. */
-export type Finding = 'head-timeout' | 'request-timeout' | 'slow-body' | 'slow-reader' | 'flood'
+export type Finding = 'lingering' | 'head-timeout' | 'request-timeout' | 'slow-body' | 'slow-reader' | 'flood'
 
 /** Frames and resets that one HTTP/2 connection may spend at once, and the rate at which it earns them back. */
 const nuisanceBurst = 200
 const nuisancePerSecond = 20
 const pipelinedMax = 100
+/** For how long a client may keep a connection open that is over for us. */
+const lingerMs = 5_000
 /** What an HTTP/2 connection may send between two looks without a single request: pings, settings, padding. */
 const idleBytesMax = 16_384
 
@@ -49,6 +51,7 @@ export class Connection {
   #bodyOf: IncomingMessage | undefined
   #bodyBytesMark: number
   #bodySince: number
+  #overSince: number | undefined
   readonly #stall: Stall
 
   constructor(socket: Socket, network: string, nowMs: number) {
@@ -71,6 +74,7 @@ export class Connection {
     this.#bodyOf = undefined
     this.#bodyBytesMark = 0
     this.#bodySince = nowMs
+    this.#overSince = undefined
     this.#stall = new Stall()
   }
 
@@ -118,9 +122,17 @@ export class Connection {
 
   /** Looks for what takes too long; to be called about once a second. */
   inspect(nowMs: number, limits: ConnectionLimits, bodyWindowMs: number): Finding | undefined {
+    if (this.session !== undefined && this.#isOver(this.session)) {
+      this.#overSince ??= nowMs
+      return nowMs - this.#overSince > lingerMs ? 'lingering' : undefined
+    }
     if (this.phase === 'h2') return this.#inspectHttp2(nowMs, limits, bodyWindowMs)
     if (this.phase === 'http1') return this.#inspectHttp1(nowMs, limits, bodyWindowMs)
     return this.phase === 'opening' && nowMs - this.openedAt > limits.headTimeout ? 'head-timeout' : undefined
+  }
+
+  #isOver({ closed, destroyed }: ServerHttp2Session): boolean {
+    return destroyed || (closed && this.#streams.size === 0)
   }
 
   #inspectHttp1(nowMs: number, limits: ConnectionLimits, bodyWindowMs: number): Finding | undefined {

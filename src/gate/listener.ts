@@ -319,6 +319,9 @@ class Wire implements Listener {
     stream.on('error', ignore)
     if (stream.alpnProtocol === 'h2' && this.#http2 !== undefined) {
       connection.phase = 'h2'
+      // The accepted sockets are left half open for HTTP/1.1 to decide; node:http2 decides nothing, and the socket of a
+      // client that went without GOAWAY would stay for good.
+      stream.once('end', () => stream.destroy())
       ;(stream as Known)[connectionOf] = connection
       this.#http2.emit('connection', stream)
     } else this.#speakHttp1(this.#http1, stream, connection)
@@ -575,6 +578,7 @@ class Wire implements Listener {
 
   #act(finding: Finding, connection: Connection): void {
     if (finding === 'flood') this.#flooded(connection)
+    else if (finding === 'lingering') connection.socket.destroy()
     else if (finding === 'slow-reader' || (finding === 'head-timeout' && connection.session === undefined)) {
       connection.phase = 'refused'
       this.#cut(finding === 'slow-reader' ? 'protocol.slow-reader' : 'protocol.tls-handshake', connection.peer!.address)

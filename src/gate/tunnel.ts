@@ -87,6 +87,11 @@ export function openTunnel(
     else refuse(verdict.kind === 'denial' ? verdict : answered)
   }
   socket.on('error', () => socket.destroy())
+  // A caller that ends before the upstream has switched is gone; later the upstream may still have something to say.
+  socket.once('end', () => {
+    if (upstreamSocket === undefined) socket.destroy()
+    else endSoon(upstreamSocket)
+  })
   socket.once('close', () => {
     controller?.abort(new Error('client.gone'))
     upstreamSocket?.destroy()
@@ -178,7 +183,6 @@ export function openTunnel(
       socket.end()
       endSoon(socket)
     })
-    socket.once('end', () => endSoon(upstream))
     upstream.on('data', (chunk: Buffer) => {
       toCaller += chunk.length
     })

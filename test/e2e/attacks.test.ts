@@ -1,6 +1,7 @@
+import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startGate, type TestGate } from '../kit/gate.ts'
-import { rawClient } from '../kit/raw.ts'
+import { preface, rawClient, until } from '../kit/raw.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
 
 /* What an attacker tried against the running gate and got through with once. Each stays here for good. */
@@ -133,4 +134,42 @@ describe('what was checked is what the upstream gets', () => {
     const key = await gate.key()
     expect(await attack(`GET /notes?note=${key}`)).toEqual({ status: 400, hits: [] })
   })
+})
+
+describe('what a caller leaves behind', () => {
+  test('an HTTP/2 connection that is closed without GOAWAY gives its place back', async () => {
+    const tls = await startGate({
+      document,
+      upstream: upstream.url,
+      root: {
+        listen: [{ port: 0, host: '127.0.0.1', tls: 'development' }],
+        connection: { connectionsPerAddress: 2 },
+      },
+    })
+    for (let i = 0; i < 8; i++) {
+      const client = await rawClient(tls.port, { ALPNProtocols: ['h2'] })
+      client.send(preface)
+      await until(() => client.bytes().length > 0, 'settings')
+      client.end()
+      await client.whole()
+    }
+    await tls.stop()
+  })
+
+  test('a tunnel whose caller is gone before it stands is not kept, even if the upstream never ends', async () => {
+    const opened: Duplex[] = []
+    upstream.server.on('upgrade', (_request, socket: Duplex) => {
+      opened.push(socket.on('error', () => {}))
+      // Half open for good: it reads nothing, so it sees no end.
+      socket.pause()
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    })
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x'
+    for (let i = 0; i < 5; i++) {
+      const client = await rawClient(gate.port)
+      client.send(`GET /users/1 HTTP/1.1\r\nHost: shop.test\r\n${upgrade}\r\n\r\n`).end()
+    }
+    await until(() => gate.running.inFlight() === 0, 'nothing under way', 8_000)
+    for (const socket of opened) socket.destroy()
+  }, 15_000)
 })

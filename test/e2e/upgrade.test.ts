@@ -133,7 +133,7 @@ describe('N10: upgrades go through the same program as any request', () => {
     expect(await client.status()).toBe(401)
     // The other half stays open on purpose: only what is sent into a closed socket tells that it is closed.
     const talk = setInterval(() => client.socket.write('x'), 100)
-    await once(client.socket, 'close').finally(() => clearInterval(talk))
+    await until(() => client.socket.destroyed, 'the socket to be gone').finally(() => clearInterval(talk))
   })
 
   test('with a credential it is open, and the credential stays at the gate', async () => {
