@@ -315,8 +315,14 @@ function firstFault(bytes: Buffer, depthMax: number): JsonError {
     else if (byte === 0x7b) object()
     else if (byte === 0x5b) array()
     else {
-      // Letters, digits and signs; the window is wide enough for any number worth reading.
+      // Digits alone are most of what there is, and cheap to tell.
       let end = i
+      if (byte !== 0x30) while (bytes[end]! >= 0x30 && bytes[end]! <= 0x39) end++
+      if (end > i && !isOfToken(bytes[end] ?? 0)) {
+        i = end
+        return space()
+      }
+      // Letters, digits and signs; the window is wide enough for any number worth reading.
       while (end < bytes.length && end < i + 2_048 && isOfToken(bytes[end]!)) end++
       const token = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)/.exec(
         bytes.toString('latin1', i, end),

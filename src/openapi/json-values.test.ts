@@ -35,7 +35,7 @@ describe('multiples', () => {
   })
 
   test('are undecided when the work for them is spent, and decided without work where few digits are enough', () => {
-    const budget = { left: 1_000 }
+    const budget = { left: 2_000 }
     expect(isMultipleOf(1e300, 7, budget)).toBe(false)
     expect(isMultipleOf(7e300, 7, budget)).toBe(true)
     expect(isMultipleOf(7e300, 7, budget)).toBeUndefined()
@@ -86,6 +86,9 @@ test('the first item that an earlier one equals is found, whatever the numbers',
       expect(firstDuplicate(items)).toBe(expected)
     }),
   )
+  const many = Array.from({ length: 5_000 }, (_, i) => [i])
+  expect(firstDuplicate(many)).toBe(-1)
+  expect(firstDuplicate([...many, [4_999]])).toBe(5_000)
   expect(firstDuplicate([[0], [-0]])).toBe(1)
   expect(firstDuplicate([[0], [2 ** 32]])).toBe(-1)
 })

@@ -63,31 +63,77 @@ function mix(a: number, b: number): number {
   return Math.imul(hash ^ (hash >>> 15), 0x85ebca6b)
 }
 
+/** So many items of one hash are compared one by one; real hashes do not meet that often. */
+const alikeMax = 64
+
 /** The index of the first item that an earlier one equals, or -1. Work in proportion to the size of the list. */
 export function firstDuplicate(items: readonly unknown[]): number {
   const plain = new Set<unknown>()
-  // Composite items by hash; only those whose hashes meet are written out to be compared.
-  const composite = new Map<number, number | Set<string>>()
+  const composite = new Composites(items)
   for (let i = 0; i < items.length; i++) {
     const item = items[i]
     if (typeof item !== 'object' || item === null) {
       if (plain.has(item)) return i
       plain.add(item)
-      continue
-    }
-    const hash = hashJson(item)
-    const before = composite.get(hash)
-    if (before === undefined) {
-      composite.set(hash, i)
-      continue
-    }
-    const texts = typeof before === 'number' ? new Set([canonical(items[before])]) : before
-    const text = canonical(item)
-    if (texts.has(text)) return i
-    texts.add(text)
-    composite.set(hash, texts)
+    } else if (composite.has(i)) return i
   }
   return -1
+}
+
+/**
+ * The lists and objects of a list by hash, in a table of numbers: a Map of 130,000 `[1]` alone would hold the event
+ * loop for 20 ms.
+ */
+class Composites {
+  readonly #items: readonly unknown[]
+  #slots: Int32Array | undefined
+  #hashes: Int32Array | undefined
+  /** What is left when hashes meet too often: the items written out. */
+  #texts: Set<string> | undefined
+
+  constructor(items: readonly unknown[]) {
+    this.#items = items
+  }
+
+  /** Whether an earlier item equals the one at an index; notes it. */
+  has(index: number): boolean {
+    const item = this.#items[index]
+    if (this.#texts !== undefined) return this.#hasText(item)
+    if (this.#slots === undefined) {
+      this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(this.#items.length * 2 + 2)))
+      this.#hashes = new Int32Array(this.#items.length)
+    }
+    const slots = this.#slots
+    const hashes = this.#hashes!
+    const mask = slots.length - 1
+    const hash = hashJson(item)
+    hashes[index] = hash
+    let slot = (hash ^ (hash >>> 16)) & mask
+    let steps = 0
+    for (let other = slots[slot]!; other !== 0; other = slots[slot]!) {
+      if (hashes[other - 1] === hash && sameJson(this.#items[other - 1], item)) return true
+      if (++steps > alikeMax) return this.#writeOut(index)
+      slot = (slot + 1) & mask
+    }
+    slots[slot] = index + 1
+    return false
+  }
+
+  #writeOut(index: number): boolean {
+    this.#texts = new Set()
+    for (let i = 0; i < index; i++) {
+      const item = this.#items[i]
+      if (typeof item === 'object' && item !== null) this.#texts.add(canonical(item))
+    }
+    return this.#hasText(this.#items[index])
+  }
+
+  #hasText(item: unknown): boolean {
+    const text = canonical(item)
+    if (this.#texts!.has(text)) return true
+    this.#texts!.add(text)
+    return false
+  }
 }
 
 /** Whether a value equals one of a list, at the price of one hash however long the list is. */
@@ -114,7 +160,7 @@ export interface Budget {
 }
 
 /** Steps of a division in decimal. */
-const decimalCost = 400
+const decimalCost = 800
 
 /**
  * Whether a number is a whole multiple of another, in decimal, as people mean it: 0.3 is one of 0.1. `undefined`: it

@@ -448,7 +448,7 @@ export function encodeLiteral(literal: string): string {
 export function requestOf(draw: Draw, api: ApiModel, operation: OperationModel): RequestModel {
   const values = new Map<ParameterModel, unknown>()
   for (const parameter of operation.parameters)
-    if (parameter.required || draw.chance(60)) values.set(parameter, parameterValue(draw, api, parameter))
+    if (parameter.required || draw.chance(60)) values.set(parameter, parameterValue(draw, api, operation, parameter))
   const { body } = operation
   const bodyValue = body !== undefined && (body.required || draw.chance(75)) ? bodyValueOf(draw, api, body) : undefined
   const request = compose(draw, api, operation, values, bodyValue, 'nothing')
@@ -456,9 +456,14 @@ export function requestOf(draw: Draw, api: ApiModel, operation: OperationModel):
   return /\/\.\.?(?:\/|$|;|%3B)/.test(request.path) ? requestOf(draw, api, operation) : request
 }
 
-function parameterValue(draw: Draw, api: ApiModel, parameter: ParameterModel): unknown {
+function parameterValue(draw: Draw, api: ApiModel, operation: OperationModel, parameter: ParameterModel): unknown {
   const { node } = parameter
-  const odd = !parameter.json && node.kind === 'string' && (parameter.in === 'query' || parameter.in === 'path')
+  // Beside a literal, a value must not look like one.
+  const isAlone = !operation.path.some(
+    ({ literals, names }) => names.includes(parameter.name) && literals.join('') !== '',
+  )
+  const odd =
+    !parameter.json && node.kind === 'string' && (parameter.in === 'query' || parameter.in === 'path') && isAlone
   for (;;) {
     const value = fittingValue(draw, node, api.components, 3, odd)
     // A list or an object of nothing cannot be told from one that is not there.
