@@ -20,4 +20,4 @@ const server = app.listen(Number(process.env.PORT ?? 3000), '127.0.0.1', () => {
 })
 
 // An orderly stop: first the server, then the gate.
-process.once('SIGTERM', () => server.close(() => gate.close()))
+process.once('SIGTERM', () => server.close(() => void gate.close()))

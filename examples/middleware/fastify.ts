@@ -13,4 +13,4 @@ app.post<{ Body: { text: string } }>('/notes', (request, reply) => {
 console.log(await app.listen({ port: Number(process.env.PORT ?? 3000), host: '127.0.0.1' }))
 
 // An orderly stop: Fastify closes the gate with everything else.
-process.once('SIGTERM', () => app.close())
+process.once('SIGTERM', () => void app.close())

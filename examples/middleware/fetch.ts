@@ -22,4 +22,4 @@ const server = serve(
 )
 
 // An orderly stop: first the server, then the gate.
-process.once('SIGTERM', () => server.close(() => gate.close()))
+process.once('SIGTERM', () => server.close(() => void gate.close()))

@@ -21,4 +21,4 @@ const server = serve(
 )
 
 // An orderly stop: first the server, then the gate.
-process.once('SIGTERM', () => server.close(() => gate.close()))
+process.once('SIGTERM', () => server.close(() => void gate.close()))

@@ -1,12 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-} from 'node:http'
+import { createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect as connectHttp2, createServer as createHttp2Server, type Http2Server } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -46,6 +40,8 @@ const document = {
   },
 }
 
+type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
+
 let dir: string
 const closers: (() => unknown)[] = []
 
@@ -80,8 +76,10 @@ async function listen<T extends Server | Http2Server>(server: T): Promise<string
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+const serverOf = (handler: Handler) => createServer((request, response) => void handler(request, response))
+
 /** A server with the gate in front of a handler; `before` runs in front of the gate. */
-async function serve(handler: RequestListener, before?: RequestListener, api?: object): Promise<string> {
+async function serve(handler: Handler, before?: Handler, api?: object): Promise<string> {
   const gate = await portcullis(options(api))
   closers.push(() => gate.close())
   return listen(
@@ -152,7 +150,7 @@ describe('a request behind the gate', () => {
     const gate = await portcullis(options())
     closers.push(() => gate.close())
     const url = await listen(
-      createServer(async (request, response) => {
+      serverOf(async (request, response) => {
         await new Promise((resolve) => setTimeout(resolve, 30))
         expect(request.complete).toBe(true)
         gate(request, response, async () => response.end(JSON.stringify(await json(request))))
@@ -188,7 +186,7 @@ describe('a request behind the gate', () => {
     closers.push(() => gate.close())
     let passed = false
     const url = await listen(
-      createServer(async (request, response) => {
+      serverOf(async (request, response) => {
         await text(request)
         try {
           gate(request, response, () => {
@@ -235,7 +233,7 @@ describe('a request behind the gate', () => {
 })
 
 describe('a response behind the gate', () => {
-  test.each<[string, RequestListener]>([
+  test.each<[string, Handler]>([
     [
       'an object',
       (_, response) => response.writeHead(200, { 'X-Two': ['1', '2'], 'Content-Type': 'text/plain' }).end('hi'),

@@ -352,7 +352,7 @@ describe.each(apps)('%s: the gate as middleware', (name, start) => {
     expect(reply.headers.get('content-type')).toContain('application/problem+json')
     const text = await reply.text()
     expect(text).toContain('errors.upstream')
-    expect(text).not.toContain('42')
+    expect(text).not.toContain('the secret')
     // Frameworks have an error handler of their own; elsewhere the gate tells the operator.
     if (name === 'node' || name === 'fetch') expect(errors).toContain('The handler behind the gate failed.')
   })
