@@ -136,7 +136,7 @@ interface Facts {
 function factsOf(running: Running, config: Config, key: string): Facts {
   const { scheme, port } = running.addresses[0]!
   const url = `${scheme}://localhost:${port}`
-  const authority = resolve(config.directory, '.portcullis/tls/development-ca.pem')
+  const authority = resolve(config.settings.stateDir ?? `${config.directory}/.portcullis`, 'tls/development-ca.pem')
   const certificate = scheme === 'https' && existsSync(authority) ? relative('', authority) || authority : undefined
   const load = running.load()
   const upstreams = load.served.flatMap(({ upstream }) => upstream?.targets.map((target) => target.url) ?? [])

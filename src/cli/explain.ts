@@ -47,15 +47,18 @@ async function explainRequest(id: string, options: ExplainOptions): Promise<Exit
     import('./read-config.ts'),
     import('../watch/explain.ts'),
   ])
-  const { directory, logFile } = await readConfig(options, { withoutUpstreams: true }).then(
-    (config) => ({ directory: config.directory, logFile: config.settings.telemetry.logs.file }),
+  const { stateDir, logFile } = await readConfig(options, { withoutUpstreams: true }).then(
+    (config) => ({
+      stateDir: config.settings.stateDir ?? `${config.directory}/.portcullis`,
+      logFile: config.settings.telemetry.logs.file,
+    }),
     (error) => {
       // Beside a `dev` without a file there is only its state.
-      if (error instanceof UsageError) return { directory: process.cwd(), logFile: undefined }
+      if (error instanceof UsageError) return { stateDir: `${process.cwd()}/.portcullis`, logFile: undefined }
       throw error
     },
   )
-  const found = await find(id, { stateDir: `${directory}/.portcullis`, logFile })
+  const found = await find(id, { stateDir, logFile })
   if (found === undefined) {
     if (options.json === true) printJson(null)
     say(

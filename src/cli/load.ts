@@ -222,7 +222,7 @@ async function mountApi(
   }
 }
 
-/** Where a gate keeps what it makes itself: beside its configuration. */
+/** Where a gate keeps what it makes itself: beside its configuration, unless that says otherwise. */
 export function stateDirOf(config: Config): string {
-  return `${dirname(config.file)}/.portcullis`
+  return config.settings.stateDir ?? `${dirname(config.file)}/.portcullis`
 }

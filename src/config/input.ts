@@ -83,6 +83,8 @@ export interface ConfigInput {
     /** HTTP/2 streams at once on one connection. */
     readonly streams?: number | undefined
   } | undefined
+  /** Folder for what the gate makes itself: certificates, the control socket, the SQLite store. Default: `.portcullis` beside this file. */
+  readonly stateDir?: string | undefined
   /** Durable state. */
   readonly store?: {
     /** Where keys, users and certificates are kept: sqlite:FILE, or postgres://… */

@@ -636,6 +636,18 @@ async function inNode(
 }
 
 describe('what a load gives', () => {
+  test('a folder for what the gate makes, and the store in it unless it has a place of its own', async () => {
+    const beside = await load({ 'portcullis.yaml': `${small}stateDir: ./var\n` })
+    expect(beside.settings.stateDir).toBe(join(beside.directory, 'var'))
+    expect(beside.settings.store.url).toBe(`sqlite:${join(beside.directory, 'var/state.db')}`)
+    const { settings } = await load({
+      'portcullis.yaml': `${small}stateDir: /var/lib/x\nstore: { url: "postgres://db/x" }\n`,
+    })
+    expect(settings).toMatchObject({ stateDir: '/var/lib/x', store: { url: 'postgres://db/x' } })
+    const own = await load({ 'portcullis.yaml': `${small}stateDir: /var/lib/x\nstore: { url: "sqlite:./y.db" }\n` })
+    expect(own.settings.store.url).toBe(`sqlite:${join(own.directory, 'y.db')}`)
+  })
+
   const yaml = `${small}    auth: [main]\nissuers:\n  main: { issuer: https://id.example.com, audience: shop }\n`
 
   test('names the place of a value, and of what stands nearest to a missing one', async () => {

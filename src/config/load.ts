@@ -1,4 +1,4 @@
-import { dirname, extname, resolve } from 'node:path'
+import { dirname, extname, join, resolve } from 'node:path'
 import { ConfigError, ConfigErrors, type Place } from '../base/errors.ts'
 import { checkListeners, checkSettings, checkUpstreams } from './checks.ts'
 import { complaintsOf, placeOf } from './complaints.ts'
@@ -114,7 +114,7 @@ async function load(options: LoadOptions): Promise<Config> {
   const read = parsed.data as unknown as Settings
   const settings: Settings = {
     ...read,
-    store: { url: stateOf(read.store.url, directory) },
+    store: { url: stateOf(storeUrlOf(read, raw), directory) },
     listen: listenersOf(read.listen, options.dev === true),
   }
   const warnings: ConfigError[] = []
@@ -133,6 +133,12 @@ async function load(options: LoadOptions): Promise<Config> {
     redact: context.redact,
     warnings,
   }
+}
+
+/** A folder for state is where the store goes that nobody placed. */
+function storeUrlOf({ store, stateDir }: Settings, raw: Readonly<Record<string, unknown>>): string {
+  const written = (raw.store as { readonly url?: string } | undefined)?.url
+  return written === undefined && stateDir !== undefined ? `sqlite:${join(stateDir, 'state.db')}` : store.url
 }
 
 /** The default state lies beside the configuration, wherever the program was started. */

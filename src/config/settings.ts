@@ -342,6 +342,9 @@ export const rootShape = {
   connection: connectionLimits
     .prefault({})
     .describe('Bounds on what one connection may do. The defaults hold for the internet.'),
+  stateDir: outputFile(
+    'Folder for what the gate makes itself: certificates, the control socket, the SQLite store. Default: `.portcullis` beside this file.',
+  ).optional(),
   store: object({
     url: outputFile('Where keys, users and certificates are kept: sqlite:FILE, or postgres://…', 'sqlite:').default(
       'sqlite:.portcullis/state.db',
@@ -365,6 +368,7 @@ export interface Settings {
   readonly listen: readonly ListenSettings[]
   readonly trustedProxies: readonly string[]
   readonly connection: ConnectionLimits
+  readonly stateDir?: string | undefined
   readonly store: { readonly url: string }
   readonly counters: { readonly url: string }
   readonly workers: number
