@@ -37,7 +37,6 @@ export class CallerReply implements OutgoingReply {
 
   writeHead(status: number, headers: string[] | Record<string, string | string[]>): void {
     const response = this.#response
-    this.headersSent = true
     // What the handler has set went through the gate, and is in `headers` as far as it may leave.
     for (const name of response.getHeaderNames()) if (!this.isEarlier(name)) response.removeHeader(name)
     // The words were for the handler's status; HTTP/2 has none, and warns whoever asks.
@@ -46,6 +45,8 @@ export class CallerReply implements OutgoingReply {
     for (const [name] of pairs) response.removeHeader(name)
     for (const [name, value] of pairs) response.appendHeader(name, value as string | string[])
     this.call('writeHead', [status])
+    // Not before: a head that cannot be sent is refused, and the refusal needs one.
+    this.headersSent = true
   }
 
   /** Calls a method as it was before the handler's took its place. */
@@ -157,9 +158,9 @@ export class HandlerReply {
         return response
       },
     }
+    const places = response as unknown as typeof methods
     for (const name of Object.keys(methods) as Own[]) {
-      const method = (...given: never[]) => (caller.inside ? caller.call(name, given) : methods[name](...given))
-      Object.assign(response, { [name]: method })
+      places[name] = (...given) => (caller.inside ? caller.call(name, given) : methods[name](...given))
     }
     response.flushHeaders = () => this.#implyHead()
     Object.defineProperties(response, {

@@ -351,6 +351,12 @@ describe('a response behind the gate', () => {
     await expect(late.text()).rejects.toThrow()
   })
 
+  test('whose head cannot be sent is refused', async () => {
+    const url = await serve((_, response) => response.writeHead(200, { 'x-bad': 'a\nb' }).end('x'))
+    const reply = await fetch(`${url}/notes`)
+    expect([reply.status, ((await reply.json()) as { code: string }).code]).toEqual([502, 'upstream.malformed'])
+  })
+
   test('ends with the trailers that the handler gave', async () => {
     const url = await serve((_, response) => {
       response.writeHead(200, { trailer: 'x-sum' })
