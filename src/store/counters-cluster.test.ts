@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Asked, Command, Order } from '../../test/fixtures/count-worker.ts'
-import { until } from '../../test/until.ts'
 import { countersContract } from './counters.contract.ts'
 import { type Counters, CountersUnavailable, type Taken } from './counters.ts'
 
@@ -47,10 +46,6 @@ function startCluster() {
           })
           const { retryAfterMs } = taken
           return { ...taken, retryAfterMs: retryAfterMs === 'never' ? Number.POSITIVE_INFINITY : retryAfterMs }
-        },
-        async enter(key, max) {
-          const place = await ask<number>({ do: 'enter', key, max })
-          return place === 0 ? undefined : () => void ask({ do: 'leave', place })
         },
         async close() {},
       }
@@ -95,15 +90,5 @@ describe("counters in the cluster's primary", () => {
     expect(performance.now() - since).toBeGreaterThanOrEqual(999)
     await cluster.order({ deaf: false })
     expect(await counters.take('deaf', { count: 1, windowMs: 1000 })).toMatchObject({ allowed: true })
-  })
-
-  test('L6: places of a worker that is killed (kill -9) become free', async () => {
-    expect(await cluster.countersOf(3).enter('killed', 2)).toBeTypeOf('function')
-    expect(await cluster.countersOf(3).enter('killed', 2)).toBeTypeOf('function')
-    expect(await cluster.countersOf(2).enter('killed', 2)).toBeUndefined()
-    await cluster.order({ kill: 3 })
-    await until(async () => (await cluster.countersOf(2).enter('killed', 2)) !== undefined)
-    expect(await cluster.countersOf(2).enter('killed', 2)).toBeTypeOf('function')
-    expect(await cluster.countersOf(2).enter('killed', 2)).toBeUndefined()
   })
 })

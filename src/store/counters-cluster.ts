@@ -8,77 +8,31 @@ import { createMemoryCounters } from './counters-memory.ts'
  * message.
  */
 
-/** `[number, 'take', key, count, windowMs, burst, cost]`, `[number, 'enter', key, max]`, `[0, 'leave', place]`. */
-type Question =
-  | readonly [id: number, 'take', key: string, count: number, windowMs: number, burst: number, cost: number]
-  | readonly [id: number, 'enter', key: string, max: number]
-  | readonly [id: 0, 'leave', place: number]
-/** To a take: allowed, remaining, retryAfterMs (`null`: never), resetMs. To an enter: whether there is a place. */
-type Reply =
-  | readonly [id: number, allowed: 0 | 1, remaining: number, retryAfterMs: number | null, resetMs: number]
-  | readonly [id: number, inside: 0 | 1]
+/** To the primary: what to take. */
+type Question = readonly [id: number, key: string, count: number, windowMs: number, burst: number, cost: number]
+/** What came of it; `null`: never. */
+type Reply = readonly [id: number, allowed: 0 | 1, remaining: number, retryAfterMs: number | null, resetMs: number]
 
 const envelope = 'portcullis:counters'
 const questionsMax = 20_000
 
 /** Answers the workers' questions from one table in the primary process. The returned function stops that. */
 export function serveCounters(cluster: Cluster, counters: Counters = createMemoryCounters()): () => void {
-  const places = new Map<number, Map<number, () => void>>()
-
-  async function answer(worker: Worker, question: Question): Promise<Reply | undefined> {
-    switch (question[1]) {
-      case 'take': {
-        const [id, , key, count, windowMs, burst, cost] = question
-        const taken = counters.take(key, { count, windowMs, burst }, cost)
-        const { allowed, remaining, retryAfterMs, resetMs } = taken instanceof Promise ? await taken : taken
-        return [id, allowed ? 1 : 0, remaining, Number.isFinite(retryAfterMs) ? retryAfterMs : null, resetMs]
-      }
-      case 'enter': {
-        const [id, , key, max] = question
-        const leave = await counters.enter(key, max)
-        if (leave === undefined) return [id, 0]
-        // A worker that died meanwhile will not leave by itself.
-        if (worker.isDead()) leave()
-        else ofWorker(worker).set(id, leave)
-        return [id, 1]
-      }
-      case 'leave': {
-        const leave = places.get(worker.id)?.get(question[2])
-        places.get(worker.id)?.delete(question[2])
-        leave?.()
-        return undefined
-      }
-    }
-  }
-
-  function ofWorker(worker: Worker): Map<number, () => void> {
-    let own = places.get(worker.id)
-    if (own === undefined) {
-      own = new Map()
-      places.set(worker.id, own)
-    }
-    return own
+  async function answer([id, key, count, windowMs, burst, cost]: Question): Promise<Reply> {
+    const taken = counters.take(key, { count, windowMs, burst }, cost)
+    const { allowed, remaining, retryAfterMs, resetMs } = taken instanceof Promise ? await taken : taken
+    return [id, allowed ? 1 : 0, remaining, Number.isFinite(retryAfterMs) ? retryAfterMs : null, resetMs]
   }
 
   async function onMessage(worker: Worker, message: unknown): Promise<void> {
     if (!isEnvelope(message)) return
-    const answers = await Promise.all((message[1] as Question[]).map((question) => answer(worker, question)))
-    const replies = answers.filter((reply) => reply !== undefined)
-    if (replies.length > 0 && worker.isConnected()) worker.send([envelope, replies])
-  }
-
-  function onExit(worker: Worker): void {
-    for (const leave of places.get(worker.id)?.values() ?? []) leave()
-    places.delete(worker.id)
+    const replies = await Promise.all((message[1] as Question[]).map(answer))
+    if (worker.isConnected()) worker.send([envelope, replies])
   }
 
   const onMessageSafely = (worker: Worker, message: unknown) => void onMessage(worker, message).catch(() => {})
   cluster.on('message', onMessageSafely)
-  cluster.on('exit', onExit)
-  return () => {
-    cluster.off('message', onMessageSafely)
-    cluster.off('exit', onExit)
-  }
+  return () => void cluster.off('message', onMessageSafely)
 }
 
 export interface ClusterCountersOptions {
@@ -145,27 +99,9 @@ export function clusterCounters(process: NodeJS.Process, { timeoutMs = 1_000 }: 
     async take(key: string, rate: Rate, cost = 1): Promise<Taken> {
       checkRate(rate, cost)
       const { count, windowMs, burst = count } = rate
-      const reply = await ask((id) => [id, 'take', boundedKey(key), count, windowMs, burst, cost])
-      const [, allowed, remaining, retryAfterMs, resetMs] = reply as [number, 0 | 1, number, number | null, number]
+      const reply = await ask((id) => [id, boundedKey(key), count, windowMs, burst, cost])
+      const [, allowed, remaining, retryAfterMs, resetMs] = reply
       return { allowed: allowed === 1, remaining, retryAfterMs: retryAfterMs ?? Number.POSITIVE_INFINITY, resetMs }
-    },
-    async enter(key, max) {
-      let place = 0
-      const leave = () => {
-        if (place === 0) return
-        post([0, 'leave', place])
-        place = 0
-      }
-      const [id, inside] = await ask((id) => {
-        place = id
-        return [id, 'enter', boundedKey(key), max]
-      }).catch((error: unknown) => {
-        // The answer may still come; nobody would use the place.
-        leave()
-        throw error
-      })
-      place = id
-      return inside === 1 ? leave : undefined
     },
     async close() {
       closed = true

@@ -19,25 +19,10 @@ export function createMemoryCounters({
   entriesMax = 262_144,
 }: MemoryCountersOptions = {}): Counters {
   const budgets = createBudgets(entriesMax)
-  const places = new Map<string, number>()
   return {
     take(key, rate, cost = 1) {
       checkRate(rate, cost)
       return budgets.take(boundedKey(key), rate, cost, now())
-    },
-    enter(name, max) {
-      const key = boundedKey(name)
-      const taken = places.get(key) ?? 0
-      if (taken >= max) return undefined
-      places.set(key, taken + 1)
-      let inside = true
-      return () => {
-        if (!inside) return
-        inside = false
-        const left = places.get(key)! - 1
-        if (left === 0) places.delete(key)
-        else places.set(key, left)
-      }
     },
     async close() {},
   }

@@ -1,7 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -102,7 +99,6 @@ describe.skipIf(skip)('counters in Redis', () => {
     const since = performance.now()
     for (let i = 0; i < 100; i++) expect(await fails(() => counters.take('down', rate))).toBe(true)
     expect(performance.now() - since).toBeLessThan(1_000)
-    expect(await fails(() => counters.enter('down', 1))).toBe(true)
     await service.start()
     await until(async () => !(await fails(() => counters.take('down', rate))))
     expect(messages).toEqual(['the counters in Redis do not answer', 'the counters in Redis answer again'])
@@ -131,35 +127,5 @@ describe.skipIf(skip)('counters in Redis', () => {
     await service.start()
     await until(async () => !(await fails(() => early.take('early', rate))))
     await early.close()
-  })
-
-  test('L6: a place outlives a busy moment of its holder, and not its holder', async () => {
-    const placeMs = 600
-    const long = await openRedisCounters({ url: service.url, log, timeoutMs, placeMs })
-    expect(await long.enter('held', 1)).toBeTypeOf('function')
-    // Kept alive past its first end, three times over.
-    await sleep(placeMs * 3)
-    expect(await counters.enter('held', 1)).toBeUndefined()
-    await long.close()
-    await until(async () => (await counters.enter('held', 1)) !== undefined)
-  })
-
-  test('L6: places of a process that is killed (kill -9) become free', async () => {
-    const holder = spawn(
-      process.execPath,
-      [
-        fileURLToPath(new URL('../../test/fixtures/hold-place.ts', import.meta.url)),
-        service.url,
-        'killed',
-        '3',
-        '1000',
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    ) as ChildProcess
-    await once(holder.stdout!, 'data')
-    expect(await counters.enter('killed', 3)).toBeUndefined()
-    holder.kill('SIGKILL')
-    await once(holder, 'exit')
-    await until(async () => (await counters.enter('killed', 1)) !== undefined)
   })
 })

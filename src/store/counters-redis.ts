@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { Redis, type Result } from 'ioredis'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -10,8 +9,6 @@ export interface RedisCountersOptions {
   readonly log: Logger
   /** How long one question may take before it counts as unanswered. */
   readonly timeoutMs?: number
-  /** How long a place outlives the process that held it. */
-  readonly placeMs?: number
 }
 
 const questionsMax = 20_000
@@ -46,28 +43,9 @@ if not allowed then retry = cost > burst and -1 or math.ceil((raised - burst) * 
 return { allowed and 1 or 0, math.max(0, math.floor(burst - level + 1e-9)), retry, math.ceil(level * window / count * 1000) }
 `
 
-/** A place is a member whose score is the moment it ends unless its process is heard of before. */
-const enterScript = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
-`
-const stayScript = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-`
-
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     portcullisTake(key: string, count: number, windowMs: number, burst: number, cost: number): Result<number[], Context>
-    portcullisEnter(key: string, member: string, max: number, placeMs: number): Result<number, Context>
-    portcullisStay(key: string, placeMs: number, ...members: string[]): Result<null, Context>
   }
 }
 
@@ -75,12 +53,7 @@ declare module 'ioredis' {
  * Counters in Redis or Valkey, shared by processes and machines, exact: every take is one script on the server. Takes
  * of one turn of the event loop travel together. A question is answered within `timeoutMs`, or rejects.
  */
-export async function openRedisCounters({
-  url,
-  log,
-  timeoutMs = 100,
-  placeMs = 10_000,
-}: RedisCountersOptions): Promise<Counters> {
+export async function openRedisCounters({ url, log, timeoutMs = 100 }: RedisCountersOptions): Promise<Counters> {
   const redis = new Redis(url, {
     lazyConnect: true,
     connectionName: 'portcullis',
@@ -95,8 +68,6 @@ export async function openRedisCounters({
     reconnectOnError: (error) => /^(READONLY|LOADING)/.test(error.message),
   })
   redis.defineCommand('portcullisTake', { numberOfKeys: 1, lua: takeScript })
-  redis.defineCommand('portcullisEnter', { numberOfKeys: 1, lua: enterScript })
-  redis.defineCommand('portcullisStay', { numberOfKeys: 1, lua: stayScript })
 
   let down = false
   redis.on('error', (error) => {
@@ -151,7 +122,6 @@ export async function openRedisCounters({
     })
   }
 
-  const places = createPlaces(redis, ask, placeMs)
   return {
     async take(key, rate, cost = 1): Promise<Taken> {
       checkRate(rate, cost)
@@ -167,9 +137,7 @@ export async function openRedisCounters({
         resetMs: resetUs / 1000,
       }
     },
-    enter: places.enter,
     async close() {
-      places.close()
       // Lets the questions under way be answered; a server that is gone is not waited for.
       if (redis.status === 'ready') await ask(() => redis.quit()).catch(() => {})
       redis.disconnect()
@@ -183,47 +151,4 @@ async function firstConnection(redis: Redis): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   await Promise.race([tried, new Promise((resolve) => (timer = setTimeout(resolve, firstConnectionMs)))])
   clearTimeout(timer)
-}
-
-/** The places that this process holds; kept alive while they are held, so that a dead process frees its own. */
-function createPlaces(redis: Redis, ask: <T>(question: () => Promise<T>) => Promise<T>, placeMs: number) {
-  const process = randomBytes(8).toString('hex')
-  const held = new Map<string, Set<string>>()
-  let last = 0
-  let timer: NodeJS.Timeout | undefined
-
-  /** Also brings back places that a server lost by a restart: their holders are still inside. */
-  function stay(): void {
-    for (const [key, members] of held) ask(() => redis.portcullisStay(key, placeMs, ...members)).catch(() => {})
-  }
-
-  function leave(key: string, member: string): void {
-    const members = held.get(key)
-    if (members?.delete(member) !== true) return
-    if (members.size === 0) held.delete(key)
-    if (held.size === 0) {
-      clearInterval(timer)
-      timer = undefined
-    }
-    // If this is not heard the place ends by itself.
-    ask(() => redis.zrem(key, member)).catch(() => {})
-  }
-
-  return {
-    async enter(name: string, max: number): Promise<(() => void) | undefined> {
-      const key = `portcullis:enter:${boundedKey(name)}`
-      const member = `${process}:${++last}`
-      const inside = await ask(() => redis.portcullisEnter(key, member, max, placeMs))
-      if (inside !== 1) return undefined
-      const members = held.get(key)
-      if (members === undefined) held.set(key, new Set([member]))
-      else members.add(member)
-      timer ??= setInterval(stay, placeMs / 3).unref()
-      return () => leave(key, member)
-    },
-    close() {
-      clearInterval(timer)
-      for (const [key, members] of [...held]) for (const member of [...members]) leave(key, member)
-    },
-  }
 }

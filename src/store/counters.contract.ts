@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { until } from '../../test/until.ts'
 import type { Counters, Rate, Taken } from './counters.ts'
 
 /** How the suite gets at a driver. */
@@ -154,36 +153,6 @@ export function countersContract(
       expect(taken.filter(({ allowed }) => allowed)).toHaveLength(100)
       const left = taken.filter(({ allowed }) => allowed).map(({ remaining }) => remaining)
       expect(left.sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i))
-    })
-
-    test('L6: as many enter as there are places, and the next when one has left', async () => {
-      const other = await open()
-      const leave = await counters.enter(key, 2)
-      const leaveOther = await other.enter(key, 2)
-      expect(leave).toBeTypeOf('function')
-      expect(leaveOther).toBeTypeOf('function')
-      expect(await counters.enter(key, 2)).toBeUndefined()
-      expect(await other.enter(key, 2)).toBeUndefined()
-      leave!()
-      // A second call must not free a place of somebody else.
-      leave!()
-      let again: (() => void) | undefined
-      await until(async () => {
-        again = await other.enter(key, 2)
-        return again !== undefined
-      })
-      expect(await counters.enter(key, 2)).toBeUndefined()
-      again!()
-      leaveOther!()
-      await until(async () => (await counters.enter(key, 1)) !== undefined)
-    })
-
-    test('L6: exact when many enter at the same time', async () => {
-      const all = [counters, await open(), await open(), await open()]
-      const entered = await Promise.all(
-        all.flatMap((one) => Array.from({ length: 10 }, async () => await one.enter(key, 7))),
-      )
-      expect(entered.filter((leave) => leave !== undefined)).toHaveLength(7)
     })
   })
 }

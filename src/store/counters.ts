@@ -16,11 +16,6 @@ export interface Counters {
    * with `CountersUnavailable`, within a stated time.
    */
   take(key: string, rate: Rate, cost?: number): Taken | Promise<Taken>
-  /**
-   * Reserves one of `max` concurrent places; `undefined` when none is free. Call the returned function to leave; a
-   * second call does nothing. Places of a process that dies become free by themselves.
-   */
-  enter(key: string, max: number): (() => void) | undefined | Promise<(() => void) | undefined>
   close(): Promise<void>
 }
 
@@ -57,7 +52,7 @@ export function boundedKey(key: string): string {
 
 const keyCharactersMax = 200
 
-/** Refuses a rate, cost or number of places that means nothing: a mistake of the caller. */
+/** Refuses a rate or cost that means nothing: a mistake of the caller. */
 export function checkRate(rate: Rate, cost: number): void {
   const { count, windowMs, burst = count } = rate
   if (!(count > 0 && windowMs > 0 && burst > 0 && cost >= 0) || !Number.isFinite(count + windowMs + burst + cost)) {
