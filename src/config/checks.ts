@@ -21,6 +21,19 @@ export function checkSettings(
       complain(code, `trustedProxies[${index}]: ${message}`, ['trustedProxies', index])
     }
   })
+  // The stores are opened by others, and only on a start; `check` must not say of a file that it holds when it cannot.
+  const { url: store } = settings.store
+  if (!/^(sqlite:.|postgres(ql)?:\/\/)/.test(store)) {
+    const hint = /^rediss?:/.test(store)
+      ? 'Redis counts: counters: { url: … }; keys and users are kept by sqlite:FILE or postgres://…'
+      : 'sqlite:FILE, sqlite::memory: or postgres://user:password@host/database'
+    complain('P1040', 'store.url names no store that is known', ['store', 'url'], hint)
+  }
+  const { url: counters } = settings.counters
+  if (!/^(memory$|rediss?:\/\/)/.test(counters)) {
+    const hint = 'memory, or redis://user:password@host:6379/0'
+    complain('P1041', 'counters.url names no counters that are known', ['counters', 'url'], hint)
+  }
   if (Object.keys(settings.apis).length === 0) {
     const hint = 'shop: { openapi: ./openapi.yaml, upstream: http://localhost:3000 }'
     complain('P1026', 'no API is configured', ['apis'], hint)

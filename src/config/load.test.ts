@@ -80,6 +80,22 @@ const refusals: readonly (readonly [title: string, yaml: string, shown: string])
       |     ^^^ not in this version, which would protect nothing by it: take it out   docs: portcullis explain P1007`,
   ],
   [
+    'a store that is none, and says where Redis belongs',
+    `${small}store: { url: "redis://cache:6379" }\n`,
+    `portcullis.yaml:6:15  store.url names no store that is known          P1040
+    5 |     upstream: http://localhost:3000
+    6 | store: { url: "redis://cache:6379" }
+      |               ^^^^^^^^^^^^^^^^^^^^ Redis counts: counters: { url: … }; keys and users are kept by sqlite:FILE or postgres://…   docs: portcullis explain P1040`,
+  ],
+  [
+    'counters that are none',
+    `${small}counters: { url: memcached }\n`,
+    `portcullis.yaml:6:18  counters.url names no counters that are known   P1041
+    5 |     upstream: http://localhost:3000
+    6 | counters: { url: memcached }
+      |                  ^^^^^^^^^ memory, or redis://user:password@host:6379/0   docs: portcullis explain P1041`,
+  ],
+  [
     'a key that stands twice',
     `${small}workers: 1\nworkers: 2\n`,
     `portcullis.yaml:7:1  this key stands twice                            P1005
