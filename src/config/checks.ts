@@ -22,15 +22,21 @@ export function checkSettings(
     }
   })
   // The stores are opened by others, and only on a start; `check` must not say of a file that it holds when it cannot.
+  // A placeholder that could not be filled in has been told of, and what stands in its place is no news.
+  const told = new Set(errors.map(({ place }) => place && `${place.file}:${place.line}:${place.column}`))
+  const isNews = (key: 'store' | 'counters') => {
+    const place = placeOf([key, 'url'])
+    return place === undefined || !told.has(`${place.file}:${place.line}:${place.column}`)
+  }
   const { url: store } = settings.store
-  if (!/^(sqlite:.|postgres(ql)?:\/\/)/.test(store)) {
+  if (isNews('store') && !/^(sqlite:.|postgres(ql)?:\/\/)/.test(store)) {
     const hint = /^rediss?:/.test(store)
       ? 'Redis counts: counters: { url: … }; keys and users are kept by sqlite:FILE or postgres://…'
       : 'sqlite:FILE, sqlite::memory: or postgres://user:password@host/database'
     complain('P1040', 'store.url names no store that is known', ['store', 'url'], hint)
   }
   const { url: counters } = settings.counters
-  if (!/^(memory$|rediss?:\/\/)/.test(counters)) {
+  if (isNews('counters') && !/^(memory$|rediss?:\/\/)/.test(counters)) {
     const hint = 'memory, or redis://user:password@host:6379/0'
     complain('P1041', 'counters.url names no counters that are known', ['counters', 'url'], hint)
   }
