@@ -90,7 +90,10 @@ describe('strict JSON', () => {
 
   test('finds a key that stands twice at the end of a long text', () => {
     const rows = Array.from({ length: 50_000 }, (_, i) => `{"a":${i},"\\u00e9":null}`).join(',')
-    expect(outcome(`[${rows},{"b":1,"é":2,"\\u00e9":3}]`)).toMatch(/^duplicate-key@/)
+    expect(outcome(`[${rows},{"b":1,"é":2,"\\u00e9":3}]`)).toBe('duplicate-key@undefined')
+    expect(outcome(`[${rows.slice(0, 100_000).replace(/,[^,]*,[^,]*$/, '')},{"b":1,"é":2,"\\u00e9":3}]`)).toMatch(
+      /^duplicate-key@\d+$/,
+    )
     expect(outcome(`[${rows},{"b":1,"é":2,"e":3}]`)).toBeTypeOf('object')
   })
 

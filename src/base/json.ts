@@ -30,11 +30,11 @@ const sentences: Readonly<Record<JsonReason, string>> = {
 export class JsonError extends Error {
   override readonly name = 'JsonError'
   readonly reason: JsonReason
-  /** Offset of the first byte that is wrong. */
-  readonly position: number
+  /** Offset of the first byte that is wrong; `undefined` where finding it would take too long. */
+  readonly position: number | undefined
 
-  constructor(reason: JsonReason, position: number) {
-    super(`${sentences[reason]} (at byte ${position})`)
+  constructor(reason: JsonReason, position: number | undefined) {
+    super(position === undefined ? sentences[reason] : `${sentences[reason]} (at byte ${position})`)
     this.reason = reason
     this.position = position
   }
@@ -48,6 +48,9 @@ export const jsonDepthMax = 64
  * twenty or more. Texts of nothing but brackets cost fifty times their size in memory, and time to look through.
  */
 const membersMax = 200_000
+
+/** In a longer text it is told what is wrong, but not where: looking through 1 MB once more takes 50 ms. */
+const placeBytesMax = 262_144
 
 /**
  * Different keys in a text of up to 1 MB, beyond the first `keysUnhashed` keys of any kind; a larger text may have one
@@ -95,10 +98,10 @@ export function parseStrictJson(bytes: Uint8Array, depthMax: number = jsonDepthM
   try {
     value = JSON.parse(found.ascii ? buffer.toString('latin1') : buffer.toString('utf8'))
   } catch {
-    throw found.suspect ?? firstFault(buffer, depthMax)
+    throw found.suspect ?? placed('syntax', buffer, depthMax)
   }
   if (found.suspect !== undefined) throw found.suspect
-  if (found.keys > 0 && countKeys(value) !== found.keys) throw firstFault(buffer, depthMax)
+  if (found.keys > 0 && countKeys(value) !== found.keys) throw placed('duplicate-key', buffer, depthMax)
   return value
 }
 
@@ -169,19 +172,22 @@ function scan(bytes: Buffer, depthMax: number): Scan {
       i++
     } else if (byte >= 0x30 && byte <= 0x39) {
       const start = i
+      let dotAt = 0
       let exponentAt = 0
       i++
       while (i < length) {
         const next = bytes[i]!
         if (next >= 0x30 && next <= 0x39) i++
-        else if (next === 0x2e || next === 0x2b || next === 0x2d) i++
+        else if (next === 0x2e) dotAt = i++
+        else if (next === 0x2b || next === 0x2d) i++
         else if (next === 0x65 || next === 0x45) exponentAt = i++
         else break
       }
-      // Fifteen digits always fit a double, and so do fifteen with an exponent of two digits.
+      // Fifteen digits before the point always fit a double; three hundred behind it are too many to be sure.
       const mantissaEnd = exponentAt === 0 ? i : exponentAt
-      if ((mantissaEnd - start > 15 || i - mantissaEnd > 3) && losesValue(bytes, start, i))
-        suspect ??= new JsonError('number', start)
+      const wholeDigits = (dotAt === 0 ? mantissaEnd : dotAt) - start
+      const isPlain = wholeDigits <= 15 && i - start < 300 && i - mantissaEnd <= 3
+      if (!isPlain && losesValue(bytes, start, i)) suspect ??= new JsonError('number', start)
     } else {
       seen |= byte
       i++
@@ -271,6 +277,10 @@ function isOfToken(byte: number): boolean {
     byte === 0x2d ||
     byte === 0x45
   )
+}
+
+function placed(reason: JsonReason, bytes: Buffer, depthMax: number): JsonError {
+  return bytes.length > placeBytesMax ? new JsonError(reason, undefined) : firstFault(bytes, depthMax)
 }
 
 /** Reads a text that is known to be refused once more, slowly and exactly, to say where and why. */

@@ -160,7 +160,7 @@ export interface Budget {
 }
 
 /** Steps of a division in decimal. */
-const decimalCost = 800
+const decimalCost = 1_200
 
 /**
  * Whether a number is a whole multiple of another, in decimal, as people mean it: 0.3 is one of 0.1. `undefined`: it
