@@ -588,8 +588,8 @@ test('agrees with Ajv on every schema without unevaluated keywords', () => {
   fc.assert(
     fc.property(whole(false), fc.array(value, { minLength: 3, maxLength: 6 }), (root, instances) => {
       // Ajv's own comparison of objects throws on a property of this name, and it takes an empty list under
-      // `contains: false` beside `prefixItems`.
-      fc.pre(!/toString|"contains":false/.test(JSON.stringify([root, instances])))
+      // `contains: true` or `false` beside `prefixItems`, where nothing is contained (JSON Schema 2020-12 Core, 10.3.1.3).
+      fc.pre(!/toString|"contains":(?:true|false)/.test(JSON.stringify([root, instances])))
       const judge = ajv.compile(root)
       for (const instance of instances) expect(own(root, instance).length === 0).toBe(judge(instance))
       ajv.removeSchema(root)
