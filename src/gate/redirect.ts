@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { credentialNames, plainName } from '../http/credential-names.ts'
+import { parseQuery } from '../http/query.ts'
 import { readArrival } from './arrival.ts'
 import type { Peer } from './peer.ts'
 import { refusals, refuseReply } from './refusal.ts'
@@ -7,8 +9,6 @@ import { requestId } from './request-id.ts'
 import { httpChallengeFile } from './tls/challenges.ts'
 import type { Denial } from './verdict.ts'
 
-/** Query parameters by which credentials travel, whoever invented it; compared without case, `-` and `_`. */
-const credentialParameters = new Set(['accesstoken', 'apikey', 'key', 'token', 'auth', 'password', 'secret', 'sig'])
 const credentialHeaders = new Set(['authorization', 'proxy-authorization', 'cookie', 'dpop'])
 
 /**
@@ -52,11 +52,7 @@ export function carriesCredential(rawHeaders: readonly string[], query: string):
     const name = rawHeaders[i]!.toLowerCase()
     if (credentialHeaders.has(name) || /api-?key|token|secret|session|signature/.test(name)) return true
   }
-  for (const pair of query.split('&')) {
-    const name = pair.split('=', 1)[0]!.toLowerCase().replace(/[-_]/g, '')
-    if (credentialParameters.has(name)) return true
-  }
-  return false
+  return parseQuery(query).some(([name]) => credentialNames.has(plainName(name)))
 }
 
 const challengePath = '/.well-known/acme-challenge/'

@@ -1,68 +1,13 @@
 import { mode, object, z } from '../config/language.ts'
 import type { Guard, Mode } from '../gate/guard.ts'
 import { type Denial, denial } from '../gate/verdict.ts'
+import { credentialNames, plainName } from '../http/credential-names.ts'
 
 const credentialInQuery = denial(
   400,
   'query.credential',
   'Credentials do not belong into the URL, which is written to logs and histories. Send them in a header; take this one for exposed and replace it.',
 )
-
-/**
- * Names that stand for credentials, in lower case and without `-`, `_` and `.`, so that `api_key`, `api-key` and `apiKey`
- * are one. Not here: `code` and `state`, which OAuth itself puts into a query (RFC 6749, 4.1.2).
- */
-const credentialNames = [
-  'accesskey',
-  'accesstoken',
-  'apikey',
-  'apisecret',
-  'apitoken',
-  'appkey',
-  'appsecret',
-  'auth',
-  'authkey',
-  'authorization',
-  'authtoken',
-  'awsaccesskeyid',
-  'awssecretaccesskey',
-  'bearer',
-  'bearertoken',
-  'clientassertion',
-  'clientsecret',
-  'credential',
-  'credentials',
-  'idtoken',
-  'jsessionid',
-  'jwt',
-  'key',
-  'masterkey',
-  'otp',
-  'passphrase',
-  'passwd',
-  'password',
-  'phpsessid',
-  'privatekey',
-  'pwd',
-  'refreshtoken',
-  'secret',
-  'secretkey',
-  'session',
-  'sessionid',
-  'sessiontoken',
-  'sid',
-  'sig',
-  'signature',
-  'subscriptionkey',
-  'token',
-  'usertoken',
-  'xaccesstoken',
-  'xamzcredential',
-  'xamzsecuritytoken',
-  'xamzsignature',
-  'xapikey',
-  'xauthtoken',
-]
 
 interface Options {
   readonly mode: Mode
@@ -86,7 +31,7 @@ export const queryCredentials: Guard<Options> = {
   }).prefault({}),
   setup(options) {
     const known = new Map<string, Denial>()
-    for (const name of [...credentialNames, ...options.names.map(plain)]) {
+    for (const name of [...credentialNames, ...options.names.map(plainName)]) {
       // The evidence is the list's word, not the caller's.
       known.set(name, { ...credentialInQuery, evidence: { parameter: name } })
     }
@@ -99,7 +44,7 @@ export const queryCredentials: Guard<Options> = {
     function judge(name: string): Denial | null {
       const before = judged.get(name)
       if (before !== undefined) return before
-      const refusal = known.get(plain(name)) ?? known.get(plain(lastPart(name))) ?? null
+      const refusal = known.get(plainName(name)) ?? known.get(plainName(lastPart(name))) ?? null
       if (judged.size < 1_024 && name.length <= 64) judged.set(name, refusal)
       return refusal
     }
@@ -130,11 +75,6 @@ export const queryCredentials: Guard<Options> = {
       }
     }
   },
-}
-
-/** Longer names are compared by their beginning only: none in the list is that long. */
-function plain(name: string): string {
-  return name.slice(0, 300).toLowerCase().replace(/[-_.]/g, '')
 }
 
 /** `token` of `user[token]` and of `filter.token`. */
