@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Config } from '../config/load.ts'
+import { apiKeyHeader } from '../guards/auth/plan.ts'
 import { type CommonOptions, type ExitCode, newCommand, run, UsageError } from './command.ts'
 import type { BuiltLoad } from './load.ts'
 import type { Running } from './serve.ts'
@@ -154,15 +155,8 @@ function curlLine(load: BuiltLoad, url: string, certificate: string | undefined,
   const { mount, operation } = secured ?? ready[0] ?? mounted[0] ?? {}
   const method = operation === undefined || operation.method === 'GET' ? '' : `-X ${operation.method} `
   const trust = certificate === undefined ? '' : `--cacert ${quoted(certificate)} `
-  const header = operation === undefined ? 'X-API-Key' : keyHeaderOf(operation.program.operation.document)
+  const header = operation === undefined ? 'X-API-Key' : apiKeyHeader(operation.program.operation.document)
   return `curl ${method}${trust}-H '${header}: ${key}' ${quoted(`${url}${mount?.prefix ?? ''}${operation?.path ?? '/'}`)}`
-}
-
-/** The header in which the document expects a key; the gate takes `X-API-Key` where it names none. */
-function keyHeaderOf({ securitySchemes }: BuiltLoad['served'][number]['document']): string {
-  const named = [...securitySchemes.values()].find(({ type, in: where }) => type === 'apiKey' && where === 'header')
-  const header = named?.parameterName
-  return header === undefined || header.toLowerCase() === 'authorization' ? 'X-API-Key' : header
 }
 
 function quoted(word: string): string {

@@ -6,14 +6,12 @@ export class UpstreamReply {
   /** The whole body, decoded from its content coding, in phase `responseBody`. A step may replace it. */
   body: Buffer | undefined
   #headers: Record<string, string> | undefined
-  #json: { readonly value: unknown } | undefined
 
   constructor(status: number, rawHeaders: string[]) {
     this.status = status
     this.rawHeaders = rawHeaders
     this.body = undefined
     this.#headers = undefined
-    this.#json = undefined
   }
 
   /** By lower-case name; several of one name are joined with a comma. */
@@ -28,11 +26,5 @@ export class UpstreamReply {
       this.#headers = headers
     }
     return this.#headers
-  }
-
-  /** The held body as JSON, parsed once. Throws `SyntaxError`. */
-  json(): unknown {
-    this.#json ??= { value: JSON.parse((this.body ?? Buffer.alloc(0)).toString('utf8')) }
-    return this.#json.value
   }
 }

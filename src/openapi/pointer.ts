@@ -9,10 +9,13 @@ export function pointerTokens(pointer: string): string[] {
 
 /** `pointer` with one more key. */
 export function child(pointer: string, key: string | number): string {
-  if (typeof key === 'number') return `${pointer}/${key}`
+  return `${pointer}/${typeof key === 'number' ? key : escapePointer(key)}`
+}
+
+/** A key as it stands in a pointer. */
+export function escapePointer(key: string): string {
   // Most keys hold neither character; two searches are cheaper than two copies.
-  if (!key.includes('~') && !key.includes('/')) return `${pointer}/${key}`
-  return `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
+  return key.includes('~') || key.includes('/') ? key.replaceAll('~', '~0').replaceAll('/', '~1') : key
 }
 
 export function toPointer(tokens: readonly (string | number)[]): string {

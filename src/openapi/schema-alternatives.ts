@@ -1,6 +1,7 @@
 import type { SchemaError } from './operation.ts'
+import { isObject } from './pointer.ts'
 import type { SchemaCompiler } from './schema-compiler.ts'
-import { isObject, type Located } from './schema-references.ts'
+import type { Located } from './schema-references.ts'
 import { type Check, Seen } from './validation-run.ts'
 
 /** How a property of the value tells which alternative it claims to be. */

@@ -3,8 +3,9 @@ import { formatOf, numberFormatOf } from './formats.ts'
 import { firstDuplicate, isMultipleOf, oneOf } from './json-values.ts'
 import type { Schema } from './operation.ts'
 import { compilePattern, type Pattern } from './patterns.ts'
+import { isObject } from './pointer.ts'
 import { branches, discriminated } from './schema-alternatives.ts'
-import { baseOf, isObject, type Located, type References } from './schema-references.ts'
+import { baseOf, type Located, type References } from './schema-references.ts'
 import { type Check, count, type Run, Seen } from './validation-run.ts'
 
 /** What a compiler takes for granted. */
@@ -213,7 +214,7 @@ export class SchemaCompiler {
       else if (only === 'boolean') checks.push(typed((value) => typeof value === 'boolean', words, pass))
       else if (only === 'null') checks.push(typed((value) => value === null, words, pass))
       else if (only === 'array') checks.push(typed(Array.isArray, words, all(arrays)))
-      else if (only === 'object') checks.push(typed(isPlainObject, words, all(objects)))
+      else if (only === 'object') checks.push(typed(isObject, words, all(objects)))
       else checks.push(typed(typeTest(types), words, byType(all(strings), all(numbers), all(arrays), all(objects))))
     } else if (strings.length + numbers.length + arrays.length + objects.length > 0)
       checks.push(byType(all(strings), all(numbers), all(arrays), all(objects)))
@@ -508,7 +509,7 @@ export class SchemaCompiler {
       return check
     }
     return (value, run, seen) => {
-      if (!isPlainObject(value) || !Object.hasOwn(value, name)) return true
+      if (!isObject(value) || !Object.hasOwn(value, name)) return true
       const kind = (value as Record<string, unknown>)[name]
       const check = typeof kind === 'string' ? kindOfValue(kind) : undefined
       return check === undefined || check(value, run, seen)
@@ -565,7 +566,7 @@ export class SchemaCompiler {
       const own = new Seen()
       let ok = inner(value, run, own)
       if (!ok && !run.explain) return false
-      if (properties !== undefined && isPlainObject(value)) {
+      if (properties !== undefined && isObject(value)) {
         if (ok && !own.all)
           for (const key in value) {
             if (own.names?.has(key)) continue
@@ -706,7 +707,7 @@ export class SchemaCompiler {
     visited.add(schema)
     const types = typesOf(schema)
     if (types !== undefined && !types.includes('object')) return false
-    if (Array.isArray(schema.enum) && !schema.enum.some(isPlainObject)) return false
+    if (Array.isArray(schema.enum) && !schema.enum.some(isObject)) return false
     if (typeof schema.$ref !== 'string') return true
     const target = this.references.resolve(schema.$ref, baseOf(schema, located.base))
     return target === undefined || this.#maySpeakOfObjects(target, visited)
@@ -812,10 +813,6 @@ function typeTest(types: readonly string[]): (value: unknown) => boolean {
 function typeWords(types: readonly string[]): string {
   const words = types.map((type) => (type === 'null' ? 'null' : /^[aio]/.test(type) ? `an ${type}` : `a ${type}`))
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function oneOfValues(keyword: 'enum' | 'const', values: readonly unknown[]): Check {
@@ -954,7 +951,7 @@ function checkProperties(options: {
 function refuseUnlisted(check: Check, names: ReadonlySet<string>, patterns: readonly Pattern[]): Check {
   return (value, run, seen) => {
     const ok = check(value, run, seen)
-    if ((!ok && !run.explain) || !isPlainObject(value)) return ok
+    if ((!ok && !run.explain) || !isObject(value)) return ok
     return refuseOthers(value, run, names, patterns) && ok
   }
 }
@@ -983,7 +980,7 @@ function refuseUnseen(
   listed: { readonly names: ReadonlySet<string>; readonly patterns: readonly Pattern[] } | undefined,
 ): Check {
   return (value, run, seen) => {
-    if (!isPlainObject(value)) return check(value, run, seen)
+    if (!isObject(value)) return check(value, run, seen)
     const own = new Seen()
     let ok = check(value, run, own)
     seen?.merge(own)

@@ -1,5 +1,6 @@
 import type { Schema, SchemaOutline, SchemaRef } from './operation.ts'
-import { baseOf, escapePointer, isObject, type Located, type References } from './schema-references.ts'
+import { escapePointer, isObject } from './pointer.ts'
+import { baseOf, type Located, type References } from './schema-references.ts'
 
 /** What can be told of a schema's values without having one: to read text as numbers, lists or objects. */
 export function outlineOf(references: References, located: Located): SchemaOutline {

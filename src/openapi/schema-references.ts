@@ -1,4 +1,5 @@
 import type { Schema } from './operation.ts'
+import { escapePointer, isObject, pointerTokens } from './pointer.ts'
 
 /** A schema with what its references are relative to. */
 export interface Located {
@@ -152,8 +153,7 @@ function walk(root: Located, pointer: string): Located | undefined {
   if (pointer === '') return root
   let value: unknown = root.schema
   let { base } = root
-  for (const token of pointer.slice(1).split('/')) {
-    const key = token.includes('~') ? token.replaceAll('~1', '/').replaceAll('~0', '~') : token
+  for (const key of pointerTokens(pointer)) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
     base = baseOf(value as Schema, base)
     value = (value as Record<string, unknown>)[key]
@@ -184,13 +184,4 @@ function decodeFragment(fragment: string): string {
   } catch {
     return fragment
   }
-}
-
-/** One step of a JSON Pointer. */
-export function escapePointer(key: string): string {
-  return /[~/]/.test(key) ? key.replaceAll('~', '~0').replaceAll('/', '~1') : key
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,6 @@
 import type { SchemaError } from './operation.ts'
 import { type PatternBudget, patternStepsMax } from './patterns.ts'
-import { escapePointer } from './schema-references.ts'
+import { escapePointer } from './pointer.ts'
 
 /** Whether a value fits. In an explaining run, errors are noted as well. */
 export type Check = (value: unknown, run: Run, seen: Seen | undefined) => boolean

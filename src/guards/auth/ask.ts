@@ -1,4 +1,5 @@
 import { Agent, request } from 'undici'
+import { isLoopback } from '../../config/checks.ts'
 
 /** An identity provider did not give an answer that can be used. Its tokens fail closed. */
 export class IssuerUnreachable extends Error {
@@ -94,5 +95,5 @@ export function isSafeUrl(url: string): boolean {
   if (!URL.canParse(url)) return false
   const { protocol, hostname } = new URL(url)
   if (protocol === 'https:') return true
-  return protocol === 'http:' && (hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname))
+  return protocol === 'http:' && isLoopback(hostname)
 }
