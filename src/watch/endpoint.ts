@@ -76,7 +76,7 @@ export async function serveMetrics(address: string, sources: EndpointSources): P
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
         new ConfigError('P1090', `telemetry.metrics: cannot listen on ${address}: ${error.code ?? error.message}`, {
-          hint: error.code === 'EADDRINUSE' ? 'another program has this port; choose another' : '',
+          hint: endpointHints[error.code ?? ''] ?? 'choose another address, such as 127.0.0.1:9464',
         }),
       ),
     )
@@ -92,6 +92,12 @@ export async function serveMetrics(address: string, sources: EndpointSources): P
         server.closeAllConnections()
       }),
   }
+}
+
+const endpointHints: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program has this port; choose another',
+  EACCES: 'this user may not listen there; choose a port above 1023',
+  EADDRNOTAVAIL: 'this machine has no such address',
 }
 
 function parseAddress(address: string): { readonly host: string; readonly port: number } {
