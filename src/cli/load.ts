@@ -93,7 +93,10 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
   refusePolicies(served, config, guards)
   const releases: (() => void | Promise<void>)[] = []
   const close = async () => {
-    for (const release of releases.reverse()) await release()
+    // One that fails must not keep the others open.
+    const ends = await Promise.allSettled(releases.toReversed().map(async (release) => release()))
+    const failed = ends.find((end) => end.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
   try {
     const slots = { next: 0 }

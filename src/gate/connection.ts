@@ -153,6 +153,11 @@ export class Connection {
     if (noisy) return 'flood'
     let waiting = 0
     for (const { stream, request, since, stall } of this.#streams.values()) {
+      // Reset by the client after the answer was written: nothing of it can be sent any more.
+      if (stream.closed) {
+        stream.destroy()
+        continue
+      }
       if (stall.lasts(stream, nowMs) > limits.idleTimeout) return 'slow-reader'
       if (request.complete) continue
       if (nowMs - since > limits.requestTimeout) return 'request-timeout'

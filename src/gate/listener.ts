@@ -549,6 +549,9 @@ class Wire implements Listener {
     if (connection.requests >= this.#limits.requestsPerConnection) connection.session!.close()
     // Without this a body cut short by RST_STREAM would still come to its `end`, as if it were whole.
     request.once('aborted', () => request.destroy())
+    // A stream reset with NO_ERROR would wait for ever to send what it still has, and its upstream with it: node:http2
+    // destroys only those reset with another code. One that has ended already is found by `inspect`.
+    stream.once('aborted', () => stream.destroy())
     stream.once('close', () => {
       connection.endStream(stream)
       // A stream given up early cost us a request and the client nothing (CVE-2023-44487, CVE-2025-8671).

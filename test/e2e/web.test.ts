@@ -60,7 +60,12 @@ afterEach(async () => {
 
 async function start(handler: Handler, input: Partial<GateInput> = {}): Promise<TestGate> {
   upstream = await startUpstream(handler, { streaming: true })
-  gate = await startGate({ document, upstream: upstream.url, ...input })
+  gate = await startGate({
+    document,
+    upstream: upstream.url,
+    ...input,
+    api: { limits: { mode: 'off' }, ...input.api },
+  })
   return gate
 }
 
@@ -214,6 +219,50 @@ describe('issue 2.5: HTTP/2 from clients', () => {
     await until(() => gone === 1, 'the upstream to be given up')
     await idle(gate!)
     expect((await gate!.lines(1))[0]).toMatchObject({ fault: 'client.gone' })
+  })
+
+  test('streams by the dozen, reset or broken off with data still to be sent, leave the gate well', async () => {
+    const upstreamsOpen = new Set<ServerResponse>()
+    const { port } = await start((request, reply) => {
+      request.resume()
+      if (request.url === '/orders') return void reply.end('{}')
+      upstreamsOpen.add(reply)
+      reply.once('close', () => upstreamsOpen.delete(reply))
+      reply.write(Buffer.alloc(1_000_000))
+    }, tls)
+    const session = await http2Client(port)
+    session.on('goaway', () => {})
+    for (const leave of ['reset', 'destroy', 'upstream'] as const) {
+      const streams = Array.from({ length: 30 }, () => {
+        const stream = session.request({ ':path': '/plain' })
+        stream.on('error', () => {})
+        return stream
+      })
+      // Heads came, nobody reads on: each stream has data that waits for its window.
+      await Promise.all(streams.map((stream) => once(stream, 'response')))
+      if (leave === 'reset') for (const stream of streams) stream.close(8)
+      if (leave === 'destroy') for (const stream of streams) stream.destroy()
+      if (leave === 'upstream') for (const reply of upstreamsOpen) reply.destroy()
+      for (const stream of streams) stream.resume()
+      await idle(gate!)
+      await until(() => upstreamsOpen.size === 0, 'the upstream to be given up')
+    }
+    expect((await http2Call(session, { ':path': '/orders' })).status).toBe(200)
+  })
+
+  test('a refused upload can be read about, and the connection goes on', async () => {
+    const { port } = await start((_request, reply) => reply.end('{}'), tls)
+    const session = await http2Client(port)
+    for (let i = 0; i < 3; i++) {
+      const reply = await http2Call(
+        session,
+        { ':method': 'POST', ':path': '/orders', 'content-type': 'application/json' },
+        Buffer.alloc(3_000_000, 0x20),
+      )
+      expect([reply.status, JSON.parse(reply.body.toString()).code]).toEqual([413, 'gate.body-too-large'])
+    }
+    expect((await http2Call(session, { ':path': '/orders' })).status).toBe(200)
+    await idle(gate!)
   })
 })
 
@@ -511,7 +560,7 @@ describe('issue 2.5: headers and framing', () => {
       ),
     )
     expect(await client.status()).toBe(200)
-    const [{ rawHeaders, headers }] = upstream!.hits as [(typeof upstream.hits)[number]]
+    const { rawHeaders, headers } = upstream!.hits[0]!
     expect(rawHeaders).toContain('X-CaSe')
     expect(headers).toMatchObject({
       'x-case': 'Kept',
