@@ -88,6 +88,18 @@ describe('strict JSON', () => {
     expect(outcome(`{"pad":"${'x'.repeat(2_000_000)}",${row(30_000).slice(1)}`)).toBeTypeOf('object')
   })
 
+  test('takes many numbers of an ordinary size, and some that are extreme', () => {
+    const list = (item: string, count: number) => `[${Array.from({ length: count }, () => item).join(',')}]`
+    expect(outcome(list('1.2345678901234567', 50_000))).toBeTypeOf('object')
+    expect(outcome(list('-1.5e-30', 50_000))).toBeTypeOf('object')
+    expect(outcome(list('9007199254740991', 20_000))).toBeTypeOf('object')
+    expect(outcome(list('9007199254740991', 20_001))).toMatch(/^size@/)
+    expect(outcome(list('1e300', 20_001))).toMatch(/^size@/)
+    expect(outcome(`[0.${'0'.repeat(400)}1]`)).toBe('number@1')
+    expect(outcome('[1e+400]')).toBe('number@1')
+    expect(outcome('[1e-400]')).toBe('number@1')
+  })
+
   test('finds a key that stands twice at the end of a long text', () => {
     const rows = Array.from({ length: 50_000 }, (_, i) => `{"a":${i},"\\u00e9":null}`).join(',')
     expect(outcome(`[${rows},{"b":1,"é":2,"\\u00e9":3}]`)).toBe('duplicate-key@undefined')

@@ -19,7 +19,7 @@ const sentences: Readonly<Record<JsonReason, string>> = {
   'byte-order-mark': 'expected JSON without a byte order mark',
   syntax: 'expected JSON',
   depth: 'nested too deep',
-  size: 'more lists, objects or different keys than can be handled',
+  size: 'more lists, objects, different keys or extreme numbers than can be handled',
   'duplicate-key': 'a key stands twice in one object',
   'forbidden-key': 'the key "__proto__" is not allowed',
   number: 'a number that does not survive as a double',
@@ -48,6 +48,9 @@ export const jsonDepthMax = 64
  * twenty or more. Texts of nothing but brackets cost fifty times their size in memory, and time to look through.
  */
 const membersMax = 200_000
+
+/** Numbers of more than fifteen whole digits, or of exponents beyond two; each is read on its own. */
+const extremesMax = 20_000
 
 /** In a longer text it is told what is wrong, but not where: looking through 1 MB once more takes 50 ms. */
 const placeBytesMax = 262_144
@@ -126,6 +129,7 @@ function scan(bytes: Buffer, depthMax: number): Scan {
   let containers = 0
   let keys = 0
   let distinct = 0
+  let extremes = 0
   let seen = 0
   let suspect: JsonError | undefined
   // Where the last string began and whether it holds an escape: to look at it again should it turn out to be a key.
@@ -186,8 +190,11 @@ function scan(bytes: Buffer, depthMax: number): Scan {
       // Fifteen digits before the point always fit a double; three hundred behind it are too many to be sure.
       const mantissaEnd = exponentAt === 0 ? i : exponentAt
       const wholeDigits = (dotAt === 0 ? mantissaEnd : dotAt) - start
-      const isPlain = wholeDigits <= 15 && i - start < 300 && i - mantissaEnd <= 3
-      if (!isPlain && losesValue(bytes, start, i)) suspect ??= new JsonError('number', start)
+      const exponentDigits = i - mantissaEnd - (exponentAt !== 0 && bytes[exponentAt + 1]! < 0x30 ? 2 : 1)
+      if (wholeDigits > 15 || i - start >= 300 || exponentDigits > 2) {
+        if (++extremes > extremesMax) throw new JsonError('size', start)
+        if (losesValue(bytes, start, i)) suspect ??= new JsonError('number', start)
+      }
     } else {
       seen |= byte
       i++
