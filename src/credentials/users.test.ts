@@ -120,6 +120,44 @@ describe('users of HTTP Basic (N2)', () => {
     await Promise.all(flood)
   })
 
+  test('N8: looks at no more passwords from where five were wrong, and nobody else notices', async () => {
+    await users.set('jo', 'correct horse')
+    await users.set('al', 'battery staple')
+    expect(await users.verify('jo', 'correct horse', '192.0.2.7')).toMatchObject({ kind: 'verified' })
+    for (let i = 0; i < 5; i++) expect(await users.verify('jo', `wrong ${i}`, '198.51.100.1')).toEqual(mismatch)
+    const locked = { kind: 'refused', reason: 'locked' }
+    // Also the right one: else the answer would tell which it is.
+    expect(await users.verify('jo', 'correct horse', '198.51.100.1')).toEqual(locked)
+    const fresh = createUsers({ store, now: () => now, cost })
+    for (let i = 0; i < 5; i++) await fresh.verify('jo', `wrong ${i}`, '198.51.100.1')
+    expect(await fresh.verify('jo', 'correct horse', '198.51.100.1')).toEqual(locked)
+    expect(await fresh.verify('jo', 'correct horse', '192.0.2.7')).toMatchObject({ kind: 'verified' })
+    expect(await fresh.verify('al', 'battery staple', '198.51.100.1')).toMatchObject({ kind: 'verified' })
+    now += 60_000
+    expect(await fresh.verify('jo', 'correct horse', '198.51.100.1')).toMatchObject({ kind: 'verified' })
+  })
+
+  test('N8: one network may not try one password on name after name', async () => {
+    const tries = async (from: string) => {
+      const reasons: string[] = []
+      for (let i = 0; i < 32; i++) {
+        const found = await users.verify(`user${i}`, 'Summer2026', from)
+        reasons.push(found.kind === 'refused' ? found.reason : found.kind)
+      }
+      return reasons
+    }
+    const reasons = await tries('198.51.100.1')
+    expect(reasons.slice(0, 30)).toEqual(Array(30).fill('mismatch'))
+    expect(reasons.slice(30)).toEqual(['locked', 'locked'])
+  })
+
+  test('one hash answers all who show the same pair at once', async () => {
+    const few = createUsers({ store, cost: { memoryKiB: 8_192, passes: 2, lanes: 1 }, concurrency: 1, queueMax: 1 })
+    await few.set('jo', 'correct horse')
+    const results = await Promise.all(Array.from({ length: 20 }, async () => await few.verify('jo', 'correct horse')))
+    expect(results.map(({ kind }) => kind)).toEqual(Array(20).fill('verified'))
+  })
+
   test('a hash of a lower cost than today is made anew at the next right password', async () => {
     await users.set('jo', 'correct horse', { roles: ['viewer'] })
     const today = createUsers({ store, cost: { memoryKiB: 128, passes: 1, lanes: 1 } })

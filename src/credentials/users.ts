@@ -3,6 +3,8 @@ import type { Options as Argon2Options } from '@node-rs/argon2'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import { Lru } from '../base/lru.ts'
+import type { Rate, Taken } from '../store/counters.ts'
+import { createMemoryCounters } from '../store/counters-memory.ts'
 import type { Store, Value } from '../store/store.ts'
 import { createRecords, type Records } from './records.ts'
 import { type Refusal, refused, setOf } from './secret.ts'
@@ -43,8 +45,11 @@ export interface VerifiedUser {
   readonly roles: ReadonlySet<string>
 }
 
-/** `busy`: too many passwords are being checked already; the caller may come again (503 with Retry-After). */
-export type UserRefusal = Refusal<'mismatch' | 'busy'>
+/**
+ * `busy`: too many passwords are being checked already; the caller may come again (503 with Retry-After). `locked`: too
+ * many wrong ones came from there; the password was not looked at (429 with Retry-After).
+ */
+export type UserRefusal = Refusal<'mismatch' | 'busy' | 'locked'>
 
 export interface Users {
   /** Makes a user, or gives one a new password and rights. Throws `ConfigError` for what cannot be. */
@@ -55,9 +60,15 @@ export interface Users {
   /**
    * Judges a name and a password. An unknown user costs the same path and time as a wrong password. A pair that
    * proved right is remembered for a minute, so that Basic does not cost a slow hash per request; a changed or
-   * removed user is forgotten at once. Throws or rejects with `StoreUnavailable` as API keys do.
+   * removed user is forgotten at once. Wrong ones are counted where `from` says whence they come: the user's other
+   * callers notice nothing of a guesser. Throws or rejects with
+   * `StoreUnavailable` as API keys do.
    */
-  verify(name: string, password: string): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal>
+  verify(
+    name: string,
+    password: string,
+    from?: string,
+  ): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal>
   close(): void
 }
 
@@ -75,6 +86,11 @@ const rememberMs = 60_000
 const rememberedMax = 10_000
 const mismatch = refused('mismatch')
 const busy = refused('busy')
+const locked = refused('locked')
+
+/** Wrong passwords of one name from one network, and of all names. The latter leaves room for an office that mistypes. */
+const wrongForName: Rate = { count: 5, windowMs: 60_000 }
+const wrongForNetwork: Rate = { count: 30, windowMs: 60_000 }
 
 /** Users for HTTP Basic (RFC 7617) in a store, their passwords under Argon2id (RFC 9106). */
 export function createUsers({
@@ -90,30 +106,71 @@ export function createUsers({
   const pepper = randomBytes(32)
   const remembered = new Lru<string, { readonly hash: string; readonly until: number }>({ entriesMax: rememberedMax })
   const nobody = hashOfNobody(cost)
+  // Per process: a guesser who meets several gates gets as many budgets, and slow hashes bound the rest.
+  const wrong = createMemoryCounters({ now, entriesMax: 65_536 })
+  const isSpent = (key: string | undefined, rate: Rate) =>
+    key !== undefined && (wrong.take(key, rate, 0) as Taken).remaining < 1
+  const count = (key: string | undefined, rate: Rate) => key !== undefined && wrong.take(key, rate)
+  const checking = new Map<string, Promise<VerifiedUser | UserRefusal>>()
 
-  function verify(name: string, password: string): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal> {
+  function verify(
+    name: string,
+    password: string,
+    from?: string,
+  ): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal> {
     records ??= createRecords({ store, prefix, read: known, now, entriesMax: rememberedMax })
     const user = normalized(name)
     const found = isName(user) ? records.get(user) : undefined
     const given = normalized(password)
-    return found instanceof Promise ? found.then((later) => judge(later, user, given)) : judge(found, user, given)
+    return found instanceof Promise
+      ? found.then((later) => judge(later, user, given, from))
+      : judge(found, user, given, from)
   }
 
-  function judge(found: Known | undefined, name: string, password: string) {
+  function judge(found: Known | undefined, name: string, password: string, from: string | undefined) {
+    const ofName = from === undefined ? undefined : `${from} ${name}`
+    // Before anything is compared, the remembered pairs included: else the answer would tell which guess was right.
+    if (isSpent(ofName, wrongForName)) return locked
     const pair = createHmac('sha256', pepper).update(`${name.length}:${name}${password}`).digest('base64url')
     const earlier = remembered.get(pair)
     if (found !== undefined && earlier !== undefined && earlier.hash === found.hash && now() < earlier.until) {
       return found.verified
     }
-    return check(found, name, password, pair)
+    // A client that opens many connections at once shows one pair many times: one hash answers all.
+    const key = `${pair} ${found?.hash} ${from}`
+    const underWay = checking.get(key)
+    if (underWay !== undefined) return underWay
+    const checked = check(found, name, password, { pair, from, ofName }).finally(() => checking.delete(key))
+    checking.set(key, checked)
+    return checked
   }
 
-  async function check(found: Known | undefined, name: string, password: string, pair: string) {
+  async function check(
+    found: Known | undefined,
+    name: string,
+    password: string,
+    {
+      pair,
+      from,
+      ofName,
+    }: { readonly pair: string; readonly from: string | undefined; readonly ofName: string | undefined },
+  ): Promise<VerifiedUser | UserRefusal> {
+    // Looked at when its turn comes: what was wrong while it waited counts.
     const right = await queue(async () =>
-      (await argon2()).verify(found?.hash ?? nobody, password.slice(0, passwordMax)),
+      isSpent(from, wrongForNetwork) || isSpent(ofName, wrongForName)
+        ? locked
+        : (await argon2()).verify(found?.hash ?? nobody, password.slice(0, passwordMax)),
     )
     if (right === undefined) return busy
-    if (!right || found === undefined || password.length > passwordMax) return mismatch
+    if (typeof right === 'object') {
+      count(ofName, wrongForName)
+      return locked
+    }
+    if (!right || found === undefined || password.length > passwordMax) {
+      count(from, wrongForNetwork)
+      count(ofName, wrongForName)
+      return mismatch
+    }
     remembered.set(pair, { hash: found.hash, until: now() + rememberMs })
     if (await isWeaker(found.hash, cost)) strengthen(name, found, password).catch(() => {})
     return found.verified

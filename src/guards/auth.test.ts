@@ -654,6 +654,14 @@ describe('N2: HTTP Basic', () => {
     expect(replies[0]!.headers).toEqual({ 'WWW-Authenticate': 'Basic realm="test", charset="UTF-8"' })
   })
 
+  test('N8: the sixth wrong password from one network is answered 429, and the right one there too', async () => {
+    const ask = (pair: string, address: string) => outcome(gate, { headers: basic(pair), address })
+    for (let i = 0; i < 5; i++) expect(await ask(`zoë:wrong ${i}`, '2001:db8::1')).toBe('401 auth.basic-refused')
+    expect(await ask('zoë:wrong 5', '2001:db8::2')).toBe('429 auth.basic-locked')
+    expect(await ask('zoë:correct: horse', '2001:db8::1')).toBe('429 auth.basic-locked')
+    expect(await ask('zoë:correct: horse', '198.51.100.1')).toBe('basic zoë')
+  })
+
   test('over plain HTTP is refused with 403 before the password is read', async () => {
     let asked = 0
     const { store } = gate

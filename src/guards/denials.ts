@@ -44,6 +44,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Wait for a second and try again.',
     'More passwords are being checked than the queue holds; somebody may be guessing.',
   ),
+  'auth.basic-locked': page(
+    429,
+    'Wait as long as Retry-After says; be sure of the password before trying again.',
+    'Five wrong passwords a minute for one name from one network, or thirty for all names: somebody guesses, or a client keeps an old password. Callers from elsewhere are not affected.',
+  ),
   'auth.basic-malformed': page(
     401,
     'Send `Authorization: Basic` with base64 of `name:password` in UTF-8 (RFC 7617).',

@@ -1,3 +1,4 @@
+import { clientNetwork } from '../../base/ip.ts'
 import type { UserRefusal, Users, VerifiedUser } from '../../credentials/users.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
@@ -25,10 +26,16 @@ export function basicJudge(users: Pick<Users, 'verify'>, realm: string): BasicJu
   const busy = denial(503, 'auth.basic-busy', 'Too many passwords are being checked right now. Try again later.', {
     headers: { 'Retry-After': '1' },
   })
+  const locked = denial(429, 'auth.basic-locked', 'Too many wrong passwords came from here. Try again later.', {
+    headers: { 'Retry-After': '60' },
+  })
   const principals = new WeakMap<VerifiedUser, Principal>()
 
   function conclude(found: VerifiedUser | UserRefusal): Judged {
-    if (found.kind === 'refused') return found.reason === 'busy' ? busy : because(refused, { reason: found.reason })
+    if (found.kind === 'refused') {
+      if (found.reason === 'locked') return locked
+      return found.reason === 'busy' ? busy : because(refused, { reason: found.reason })
+    }
     let principal = principals.get(found)
     if (principal === undefined) {
       const { name, scopes, roles } = found
@@ -47,12 +54,12 @@ export function basicJudge(users: Pick<Users, 'verify'>, realm: string): BasicJu
   }
 
   return {
-    judge(credentials, { peer }) {
+    judge(credentials, { peer, address }) {
       // Before anything of it is decoded: the password has already been shown to the network.
       if (!peer.encrypted) return unencrypted
       const pair = read(credentials)
       if (pair === undefined) return malformed
-      const found = users.verify(pair.name, pair.password)
+      const found = users.verify(pair.name, pair.password, clientNetwork(address))
       return found instanceof Promise ? found.then(conclude) : conclude(found)
     },
   }
