@@ -278,6 +278,21 @@ describe('API keys (N1)', () => {
     expect(await seen.verify(key)).toEqual({ kind: 'refused', reason: 'revoked' })
   })
 
+  test('what changed of others meanwhile does not keep it from being kept', async () => {
+    const held = faultyStore(store)
+    const seen = createApiKeys({ store: held, now: () => now })
+    const { key } = await keys.create({ name: 'a' })
+    const { record: other } = await keys.create({ name: 'b' })
+    held.hold()
+    const early = seen.verify(key)
+    await keys.revoke(other.id)
+    held.release()
+    await early
+    const asked = held.gets
+    expect(await seen.verify(key)).toMatchObject({ kind: 'verified' })
+    expect(held.gets).toBe(asked)
+  })
+
   describe('while the store does not answer', () => {
     test('known keys go on for the stated time and no longer, unknown ones fail closed', async () => {
       const faulty = faultyStore(store)

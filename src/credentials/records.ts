@@ -40,24 +40,29 @@ interface Entry<T> {
   readonly alarms: number
 }
 
+/** A record that is being asked for. */
+interface Question<T> {
+  readonly answer: Promise<T | undefined>
+  /** Whether the record changed since. */
+  isStale: boolean
+}
+
 /** A bounded cache in front of a store, kept true by the store's changes. */
 export function createRecords<T>({ store, prefix, read, now, entriesMax }: RecordsOptions<T>): Records<T> {
   const present = new Lru<string, Entry<T>>({ entriesMax })
   const absent = new Lru<string, Entry<T>>({ entriesMax: absentMax })
-  const asking = new Map<string, Promise<T | undefined>>()
+  const asking = new Map<string, Question<T>>()
   let alarms = 0
-  let changes = 0
   let downUntil = 0
 
   const stopListening = store.onChange((key) => {
-    if (key === undefined) {
-      changes++
-      alarms++
-    } else if (key.startsWith(prefix)) {
-      changes++
+    if (key === undefined) alarms++
+    else if (key.startsWith(prefix)) {
       const id = key.slice(prefix.length)
       present.delete(id)
       absent.delete(id)
+      const question = asking.get(id)
+      if (question !== undefined) question.isStale = true
     }
   })
 
@@ -73,38 +78,50 @@ export function createRecords<T>({ store, prefix, read, now, entriesMax }: Recor
 
   function ask(id: string, entry: Entry<T> | undefined): T | undefined | Promise<T | undefined> {
     const under = asking.get(id)
-    if (under !== undefined) return under
+    if (under !== undefined && !under.isStale) return under.answer
     if (now() < downUntil) return fallBack(entry, new StoreUnavailable('the store does not answer'))
     if (asking.size >= lookupsMax) throw new StoreUnavailable(`${lookupsMax} look-ups wait for the store already`)
-    const before = changes
     let answer: Value | undefined | Promise<Value | undefined>
     try {
       answer = store.get(prefix + id)
     } catch (error) {
       return fallBack(entry, error)
     }
-    if (!(answer instanceof Promise)) return keep(id, answer, before)
-    return wait(id, entry, answer, before)
+    if (answer instanceof Promise) return wait(id, entry, answer)
+    const record = recordOf(id, answer)
+    keep(id, record)
+    return record
   }
 
-  function wait(id: string, entry: Entry<T> | undefined, answer: Promise<Value | undefined>, before: number) {
-    const waiting = answer
-      .then(
-        (value) => keep(id, value, before),
-        (error: unknown) => fallBack(entry, error),
-      )
-      .finally(() => asking.delete(id))
-    asking.set(id, waiting)
-    return waiting
+  function wait(id: string, entry: Entry<T> | undefined, answer: Promise<Value | undefined>) {
+    const before = alarms
+    const question: Question<T> = {
+      isStale: false,
+      answer: answer
+        .then(
+          (value) => {
+            const record = recordOf(id, value)
+            // It changed while the question was under way: the answer may be the old one. Use it, do not keep it.
+            if (!question.isStale && alarms === before) keep(id, record)
+            return record
+          },
+          (error: unknown) => fallBack(entry, error),
+        )
+        .finally(() => {
+          if (asking.get(id) === question) asking.delete(id)
+        }),
+    }
+    asking.set(id, question)
+    return question.answer
   }
 
-  function keep(id: string, value: Value | undefined, before: number): T | undefined {
-    const record = value === undefined ? undefined : read(value, id)
-    // Something changed while the question was under way: the answer may be the old one. Use it, do not keep it.
-    if (changes !== before) return record
+  function recordOf(id: string, value: Value | undefined): T | undefined {
+    return value === undefined ? undefined : read(value, id)
+  }
+
+  function keep(id: string, record: T | undefined): void {
     const kept = record === undefined ? absent : present
     kept.set(id, { record, confirmedAt: now(), alarms })
-    return record
   }
 
   function fallBack(entry: Entry<T> | undefined, error: unknown): T | undefined {
