@@ -68,11 +68,12 @@ describe('T1: TLS on every listener, plain HTTP refused', () => {
     })
     const key = await gate.key()
     for (const { port } of gate.running.addresses) {
-      const plain = async (header: string) =>
-        (await rawClient(port)).send(`GET /orders HTTP/1.1\r\nHost: localhost\r\n${header}\r\n`).whole()
+      const plain = async (header: string, target = '/orders') =>
+        (await rawClient(port)).send(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n${header}\r\n`).whole()
       const refused = await plain(`X-API-Key: ${key}\r\n`)
       expect(refused).toMatch(/^HTTP\/1\.1 403 .*"code":"protocol\.tls-required"/s)
       expect(refused).not.toContain(key)
+      expect(await plain('', '/orders?client_secret=x')).toMatch(/^HTTP\/1\.1 403 /)
       expect(await plain('')).toMatch(/^HTTP\/1\.1 308 .*location: https:\/\/localhost/is)
     }
     expect(upstream.hits).toEqual([])
