@@ -48,15 +48,34 @@ export interface ServeOptions {
 }
 
 /** Brings a configuration to life: store, counters, documents, guards, listeners. The one place that wires parts together. */
-export async function serve(first: Config, { log, ...given }: ServeOptions): Promise<Running> {
+export async function serve(first: Config, options: ServeOptions): Promise<Running> {
+  const opened: (() => Promise<void>)[] = []
+  try {
+    return await bringUp(first, options, opened)
+  } catch (error) {
+    // One that could not start holds no port and no file, and answers nobody.
+    for (const close of opened.reverse()) await close().catch(() => {})
+    throw error
+  }
+}
+
+/** What is opened on the way is told to `opened`, so that it can be closed when the rest cannot be opened. */
+async function bringUp(
+  first: Config,
+  { log, ...given }: ServeOptions,
+  opened: (() => Promise<void>)[],
+): Promise<Running> {
   const now = Date.now
   const stateDir = given.stateDir ?? stateDirOf(first)
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
   let config = first
   const store = await openStore(config.settings.store.url, { log })
+  opened.push(() => store.close())
   const counters = await countersFor(config, log)
+  opened.push(() => counters.close())
   const foundation: Foundation = { store, counters, log, now }
   let load = await buildLoad(config, foundation)
+  opened.push(() => load.close())
   tellDocuments(load, log)
   let notReady: string | undefined = 'starting'
   const watch = await createWatch(config.settings.telemetry, {
@@ -67,9 +86,11 @@ export async function serve(first: Config, { log, ...given }: ServeOptions): Pro
     notReady: () => notReady,
     ...(cluster.isWorker ? { primary: process } : {}),
   })
+  opened.push(() => watch.close())
   const gate = createGate(load, { sink: watch.sink, now, log })
   watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
+  opened.push(async () => void (await Promise.all([...listeners.values()].map((listener) => listener.close()))))
   for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
   watch.metrics.certificates(() =>
     [...listeners.values()]

@@ -96,6 +96,14 @@ describe('T1: TLS on every listener, plain HTTP refused', () => {
   })
 })
 
+test('a gate that cannot open one of its ports opens none', async () => {
+  const free = await freePort()
+  const taken = Number(new URL(upstream.url).port)
+  const root = { listen: [free, taken].map((port) => ({ port, host: '127.0.0.1', tls: 'off' })) }
+  await expect(startGate({ upstream: upstream.url, root })).rejects.toThrow(/cannot listen .*EADDRINUSE/)
+  await expect(rawClient(free)).rejects.toThrow(/ECONNREFUSED/)
+})
+
 describe('T3: certificates replaced while the gate runs', () => {
   const files = (pair: TestCertificate) => ({ 'tls/cert.pem': pair.certificate, 'tls/key.pem': pair.key })
   const listen = [{ port: 0, host: '127.0.0.1', tls: { certificate: './tls/cert.pem', key: './tls/key.pem' } }]
