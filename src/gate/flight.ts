@@ -7,7 +7,15 @@ import type { Exchange } from './exchange.ts'
 import { isIdempotent, upstreamHeaders, upstreamPath } from './forward.ts'
 import { connectionOptions } from './headers.ts'
 import { type Program, replyHeadersFor, runPhase } from './program.ts'
-import { answerReply, breakOff, denialReply, type OutgoingReply, overlayHeaders, writeHead } from './reply.ts'
+import {
+  answerReply,
+  breakOff,
+  commonHeaders,
+  denialReply,
+  type OutgoingReply,
+  overlayHeaders,
+  writeHead,
+} from './reply.ts'
 import type { Route } from './router.ts'
 import { isFailure, type UpstreamTarget, upstreamDenial, upstreamDenials } from './upstream.ts'
 import { UpstreamReply } from './upstream-reply.ts'
@@ -537,21 +545,15 @@ export class Flight implements Dispatcher.DispatchHandler {
       refusal,
       this.exchange.id,
       this.exchange.headers.accept,
-      this.#commonHeaders(),
+      commonHeaders(this.exchange, this.#program),
     )
     this.#send(refusal.status, headers, body)
     this.#dropUpstream(refusal.code)
   }
 
   #answer(answer: Answer): void {
-    const { headers, body } = answerReply(answer, this.#commonHeaders())
+    const { headers, body } = answerReply(answer, commonHeaders(this.exchange, this.#program))
     this.#send(answer.status, headers, body)
-  }
-
-  #commonHeaders(): string[] {
-    const common = [...replyHeadersFor(this.#program, this.exchange.peer), 'portcullis-request-id', this.exchange.id]
-    if (this.exchange.replyHeaders.length > 0) overlayHeaders(common, this.exchange.replyHeaders)
-    return common
   }
 
   #send(status: number, headers: string[], body: string | undefined): void {

@@ -2,6 +2,8 @@ import type { ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { renderProblem } from '../http/problem.ts'
 import type { IncomingRequest } from './arrival.ts'
+import type { Exchange } from './exchange.ts'
+import { type Program, replyHeadersFor } from './program.ts'
 import type { Answer, Denial } from './verdict.ts'
 
 /**
@@ -95,6 +97,13 @@ export function overlayHeaders(flat: string[], over: readonly string[]): void {
     }
     flat.push(name, over[i + 1]!)
   }
+}
+
+/** The headers of a reply that the gate writes itself, beside those of its kind. */
+export function commonHeaders(exchange: Exchange, program: Program): string[] {
+  const common = [...replyHeadersFor(program, exchange.peer), 'portcullis-request-id', exchange.id]
+  if (exchange.replyHeaders.length > 0) overlayHeaders(common, exchange.replyHeaders)
+  return common
 }
 
 /** Where the page about a denial's code stands: on the gate itself, so that it can be read wherever the gate can be reached. */

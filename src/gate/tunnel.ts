@@ -5,8 +5,8 @@ import type { Dispatcher } from 'undici'
 import type { Exchange } from './exchange.ts'
 import type { Ending } from './flight.ts'
 import { upstreamHeaders, upstreamPath } from './forward.ts'
-import { failed, replyHeadersFor, runPhase } from './program.ts'
-import { denialReply } from './reply.ts'
+import { failed, runPhase } from './program.ts'
+import { commonHeaders, denialReply } from './reply.ts'
 import type { Route } from './router.ts'
 import { isFailure, upstreamDenial } from './upstream.ts'
 import { type Denial, denial, type Verdict } from './verdict.ts'
@@ -71,8 +71,7 @@ export function openTunnel(
   const refuse = (refusal: Denial) => {
     if (over) return
     exchange.denial = refusal
-    const always = replyHeadersFor(route.program, exchange.peer)
-    const common = [...always, 'portcullis-request-id', exchange.id, ...exchange.replyHeaders]
+    const common = commonHeaders(exchange, route.program)
     refuseUpgrade(socket, refusal, exchange.id, common)
     finish(refusal.status, common, undefined)
   }
