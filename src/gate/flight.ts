@@ -17,6 +17,7 @@ import {
   writeHead,
 } from './reply.ts'
 import type { Route } from './router.ts'
+import { awaitsContinue, dropBody, sendWhole, smallBodyBytes } from './unread-body.ts'
 import { isFailure, type UpstreamTarget, upstreamDenial, upstreamDenials } from './upstream.ts'
 import { UpstreamReply } from './upstream-reply.ts'
 import { type Answer, type Denial, denial, type Verdict } from './verdict.ts'
@@ -40,16 +41,6 @@ type Reception = 'none' | 'deciding' | 'held' | 'streamed' | 'dropped'
 class UpstreamTooSlow extends Error {
   readonly code = 'UND_ERR_BODY_TIMEOUT'
 }
-
-/**
- * A body announced as no larger than this is read whole before it goes on, also where no guard asks for it: one write
- * costs a fifth of what a stream does (`POST 1 KB` in bench/run.ts), and a slow sender holds no upstream connection.
- */
-const smallBodyBytes = 65_536
-
-/** What is read of a refused body before the connection is cut; nginx lingers as long (`lingering_timeout`). */
-const unreadBytesMax = 16_777_216
-const unreadMsMax = 5_000
 
 const internal = denial(500, 'gate.internal', 'The gate failed at this request.')
 
@@ -559,35 +550,9 @@ export class Flight implements Dispatcher.DispatchHandler {
   #send(status: number, headers: string[], body: string | undefined): void {
     this.#status = status
     this.#responseHeaders = headers
-    this.#responseBytes = body?.length ?? 0
-    const request = this.#request
-    const unread = !request.readableEnded && bringsBody(request)
-    if (!unread) {
-      writeHead(this.#reply, status, headers)
-      this.#reply.end(body)
-    } else this.#sendBeforeBody(status, headers, body)
+    this.#responseBytes = body === undefined ? 0 : Buffer.byteLength(body)
+    sendWhole(this.#reply, this.#request, status, headers, body)
     this.#finish()
-  }
-
-  /** A reply to a request whose body was not read: neither may it cost much, nor a reset keep the reply from the caller. */
-  #sendBeforeBody(status: number, headers: string[], body: string | undefined): void {
-    const reply = this.#reply
-    const request = this.#request
-    const http2 = reply.stream !== undefined
-    const waits = awaitsContinue(request)
-    // A small one is on its way already: node:http drops it, and the connection stays.
-    const small = Number(request.headers['content-length']) <= smallBodyBytes
-    if (!http2 && (waits || !small)) headers.push('connection', 'close')
-    writeHead(reply, status, headers)
-    if (http2 || waits || small || body === undefined) {
-      reply.end(body)
-      if (!waits) dropBody(request, () => {})
-      return
-    }
-    // The reply is complete to the caller by its length. It ends here only after the body did: closing over unread bytes
-    // would reset the connection and take the reply with it (RFC 9112, 9.6).
-    reply.write(Buffer.from(body))
-    dropBody(request, () => reply.end())
   }
 
   #dropUpstream(reason: string): void {
@@ -636,11 +601,6 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The client sends its body only when told to (RFC 9110, 10.1.1); HTTP/1.0 does not know the word. */
-function awaitsContinue(request: IncomingRequest): boolean {
-  return request.headers.expect !== undefined && !(request.httpVersionMajor === 1 && request.httpVersionMinor === 0)
-}
-
 function isEventStream(contentType: string): boolean {
   return contentType.toLowerCase().startsWith('text/event-stream')
 }
@@ -685,26 +645,4 @@ function mayBeHeld(response: UpstreamReply, method: string, must: boolean): bool
   if (method === 'HEAD' || status === 204 || status === 304 || status === 205) return false
   if (status === 206 && !must) return false
   return !isStreamed(response.headers['content-type'] ?? '')
-}
-
-/** Takes the rest of a refused body for a moment, so that the caller can read the refusal before the connection ends. */
-function dropBody(request: IncomingRequest, done: () => void): void {
-  let bytes = 0
-  let over = false
-  const finish = (whole: boolean) => {
-    if (over) return
-    over = true
-    clearTimeout(stop)
-    done()
-    if (!whole) request.destroy()
-  }
-  const stop = setTimeout(() => finish(false), unreadMsMax)
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > unreadBytesMax) finish(false)
-  })
-  request.once('end', () => finish(true))
-  request.once('close', () => finish(true))
-  request.once('error', () => finish(true))
-  request.resume()
 }

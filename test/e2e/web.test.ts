@@ -513,6 +513,19 @@ describe('issue 2.5: a refusal can be read', () => {
     await idle(gate!)
   })
 
+  test('also where nothing is served under the host', async () => {
+    const upstream = await startUpstream()
+    gate = await startGate({ upstream: upstream.url, api: { host: ['shop.test'] } })
+    const client = await rawClient(gate.port)
+    client.send('POST /orders HTTP/1.1\r\nHost: elsewhere.test\r\nContent-Length: 8000000\r\n\r\n')
+    client.socket.pause()
+    client.send(Buffer.alloc(8_000_000))
+    await until(() => client.socket.writableLength === 0, 'the whole body to be taken')
+    client.socket.resume()
+    expect(await client.whole()).toMatch(/^HTTP\/1\.1 404 .*"code":"gate\.unroutable"/s)
+    await upstream.stop()
+  })
+
   test('and a small refused body costs no connection', async () => {
     await start(afterBody((_request, reply) => reply.end('ok')))
     const client = await raw()
