@@ -2,6 +2,7 @@ import { relative } from 'node:path'
 import { type Command, Option } from 'commander'
 import { errorPages } from '../config/error-codes.ts'
 import type { Mount, MountedOperation } from '../gate/router.ts'
+import { denialPages } from '../guards/denials.ts'
 import type { TrafficRecord } from '../traffic/record.ts'
 import { type CommonOptions, type ExitCode, newCommand, run, UsageError } from './command.ts'
 import type { BuiltLoad } from './load.ts'
@@ -93,6 +94,7 @@ function requestText(
     ['answer', `${record.status} after ${record.durationMs} ms`],
     ['refused by', denial?.code],
     ['because', detail],
+    ['to mend', denial === undefined ? undefined : denialPages[denial.code]?.operator],
     ['evidence', denial?.evidence === undefined ? undefined : JSON.stringify(denial.evidence)],
     ['fault', record.fault],
     ['trace', record.traceId],

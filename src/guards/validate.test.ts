@@ -122,6 +122,16 @@ describe('V2: the head of a request', () => {
       errors: [{ pointer: 'b', in: 'query' }],
     })
   })
+
+  test('O1: the operator gets the errors as evidence, ten at most, and never the value that was sent', async () => {
+    const { steps, operation } = await compile({ parameters: [makeParameter('a', 'query')] })
+    const names = Array.from({ length: 12 }, (_, index) => `n${index}=sesame`)
+    const verdict = steps?.requestHead?.(makeExchange({ operation, query: names.join('&') })) as Denial
+    const { errors } = verdict.evidence as { errors: { pointer: string }[] }
+    expect(errors).toHaveLength(10)
+    expect(errors[0]).toMatchObject({ pointer: 'n0', in: 'query' })
+    expect(JSON.stringify(verdict)).not.toContain('sesame')
+  })
 })
 
 describe('V4: the body of a request', () => {

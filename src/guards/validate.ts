@@ -91,7 +91,7 @@ function requestSteps(operation: Operation, chosen: Options): Steps {
         query: exchange.target.query,
         headers: exchange.headers,
       })
-      return errors.length === 0 ? undefined : { ...invalidParameter, errors }
+      return errors.length === 0 ? undefined : withErrors(invalidParameter, errors)
     })
   const checkHead = bodyHeadStep(body !== undefined, body?.required === true, contract)
   return {
@@ -160,9 +160,14 @@ function bodyStep(contract: BodyContract, required: boolean): Step {
     if (selected.check === undefined) return undefined
     const found = selected.check(body, () => exchange.json())
     if (found.malformed !== undefined)
-      return { ...malformedBody, errors: [{ pointer: '', in: 'body', detail: found.malformed }] }
-    return found.errors.length === 0 ? undefined : { ...invalidBody, errors: found.errors.map(inBody) }
+      return withErrors(malformedBody, [{ pointer: '', in: 'body', detail: found.malformed }])
+    return found.errors.length === 0 ? undefined : withErrors(invalidBody, found.errors.map(inBody))
   }
+}
+
+/** The operator learns what the caller does: a rule that is only observed tells nobody else. No detail holds a value. */
+function withErrors(denial: Denial, errors: readonly FieldError[]): Denial {
+  return { ...denial, errors, evidence: { errors: errors.slice(0, 10) } }
 }
 
 function inBody({ pointer, detail }: SchemaError): FieldError {

@@ -454,6 +454,7 @@ describe('start', () => {
       const explained = await gate.command('explain', instance)
       expect(explained.stdout).toContain('GET /orders')
       expect(explained.stdout).toContain('refused by  security.credential-missing')
+      expect(explained.stdout).toMatch(/^ {2}to mend +\S/m)
       expect(explained.code).toBe(0)
       expect((await gate.command('explain', 'req_00000000000000000000000000', '--json')).code).toBe(1)
     } finally {
