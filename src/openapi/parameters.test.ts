@@ -355,3 +355,24 @@ test('no query makes the check throw', () => {
     { numRuns: 1000 },
   )
 })
+
+describe('Z1: a semicolon in a path value', () => {
+  const text = { in: 'path', required: true, schema: { type: 'string' } } as const
+
+  test.each<[string, Written | undefined, string, string | undefined]>([
+    // A servlet container routes `/admin;.json` as `/admin`.
+    ['as such', text, 'admin;.json', 'p: expected the semicolon percent-encoded'],
+    ['percent-encoded', text, 'admin%3B.json', undefined],
+    ['in a label', { ...text, style: 'label' }, '.a;b', 'p: expected the semicolon percent-encoded'],
+    ['of the matrix style', { ...text, style: 'matrix' }, ';p=a', undefined],
+    [
+      'in a value that the document does not describe',
+      undefined,
+      'admin;.json',
+      'p: expected the semicolon percent-encoded',
+    ],
+  ])('%s', (_, parameter, path, expected) => {
+    const { errors } = checker(parameter === undefined ? [] : [{ ...parameter, name: 'p' }])({ path })
+    expect(errors.map(({ pointer, detail }) => `${pointer}: ${detail}`)[0]).toBe(expected)
+  })
+})

@@ -65,6 +65,8 @@ export function compileParameters(
   if (operation.parameters.length === 0 && !refuses) return undefined
   let compiled: Compiled | undefined
   const idle =
+    // Values of the template are looked at even where the document forgets to list them.
+    !operation.path.includes('{') &&
     operation.parameters.every((parameter) => parameter.in === 'query' && !parameter.required) &&
     // A body of its own decides what an absent query string means.
     !operation.parameters.some((parameter) => parameter.in === 'querystring')
@@ -78,6 +80,7 @@ export function compileParameters(
 interface Compiled {
   /** Path parameters in the order of the template. */
   readonly path: readonly (Reader | undefined)[]
+  readonly names: readonly string[]
   readonly query: readonly Reader[]
   readonly querystring: Reader | undefined
   readonly headers: readonly Reader[]
@@ -115,6 +118,7 @@ function compile(operation: Operation, options: ParameterOptions): Compiled {
   const query = of('query')
   return {
     path: names.map((name) => path.find(({ parameter }) => parameter.name === name)),
+    names,
     // An object without a list of properties takes what the others leave, so it comes last.
     query: [...query.filter((reader) => !takesRest(reader)), ...query.filter(takesRest)],
     querystring: of('querystring')[0],
@@ -140,8 +144,13 @@ function check(compiled: Compiled, input: ParameterInput, refusesUnknown: boolea
   const errors: ParameterError[] = []
   for (const [i, reader] of compiled.path.entries()) {
     const text = input.pathValues[i]
-    if (reader === undefined || text === undefined) continue
-    judge(reader, 'path', values, errors, () => readText(reader, text, decodePercent))
+    if (text === undefined) continue
+    // Servlet containers cut `;…` off a segment before they route, so `/admin;.json` is `/admin` to them. `%3B` is not.
+    if (text.includes(';') && reader?.parameter.style !== 'matrix') {
+      errors.push({ pointer: compiled.names[i]!, in: 'path', detail: 'expected the semicolon percent-encoded' })
+      continue
+    }
+    if (reader !== undefined) judge(reader, 'path', values, errors, () => readText(reader, text, decodePercent))
   }
   if (compiled.querystring !== undefined) {
     const reader = compiled.querystring
