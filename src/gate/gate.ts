@@ -9,7 +9,7 @@ import { type IncomingRequest, readArrival } from './arrival.ts'
 import { type Arrival, Exchange } from './exchange.ts'
 import { type Ending, Flight } from './flight.ts'
 import type { Peer } from './peer.ts'
-import { denialReply, type OutgoingReply } from './reply.ts'
+import { denialReply, type OutgoingReply, writeHead } from './reply.ts'
 import { requestId } from './request-id.ts'
 import type { Route, Router } from './router.ts'
 import { openTunnel, refuseUpgrade } from './tunnel.ts'
@@ -193,7 +193,11 @@ export function createGate(first: Load, options: GateOptions): Gate {
     const { headers, body } = denialReply(refusal, id, request.headers.accept, defaultSecurityHeaders(peer.encrypted))
     // What could not be read without doubt must not be followed by more on this connection.
     if (reply.stream === undefined) headers.push('connection', 'close')
-    sendWhole(reply, request, refusal.status, headers, body)
+    if (arrival === undefined) {
+      // Where the body of such a request ends is not to be known, so nobody waits for it.
+      writeHead(reply, refusal.status, headers)
+      reply.end(body)
+    } else sendWhole(reply, request, refusal.status, headers, body)
     tellUnrouted(refusal, id, request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1', peer, arrival)
   }
 
