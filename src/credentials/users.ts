@@ -3,7 +3,7 @@ import type { Options as Argon2Options } from '@node-rs/argon2'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import { Lru } from '../base/lru.ts'
-import type { Rate, Taken } from '../store/counters.ts'
+import type { Rate } from '../store/counters.ts'
 import { createMemoryCounters } from '../store/counters-memory.ts'
 import type { Store, Value } from '../store/store.ts'
 import { createRecords, type Records } from './records.ts'
@@ -108,8 +108,7 @@ export function createUsers({
   const nobody = hashOfNobody(cost)
   // Per process: a guesser who meets several gates gets as many budgets, and slow hashes bound the rest.
   const wrong = createMemoryCounters({ now, entriesMax: 65_536 })
-  const isSpent = (key: string | undefined, rate: Rate) =>
-    key !== undefined && (wrong.take(key, rate, 0) as Taken).remaining < 1
+  const isSpent = (key: string | undefined, rate: Rate) => key !== undefined && wrong.take(key, rate, 0).remaining < 1
   const count = (key: string | undefined, rate: Rate) => key !== undefined && wrong.take(key, rate)
   const checking = new Map<string, Promise<VerifiedUser | UserRefusal>>()
 

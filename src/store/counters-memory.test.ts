@@ -22,7 +22,7 @@ countersContract(
 
 /** Counters in memory answer bare. */
 function take(counters: ReturnType<typeof createMemoryCounters>, key: string, rate: Rate, cost?: number): Taken {
-  return counters.take(key, rate, cost) as Taken
+  return counters.take(key, rate, cost)
 }
 
 describe('counters in memory', () => {

@@ -8,6 +8,11 @@ export interface MemoryCountersOptions {
   readonly entriesMax?: number
 }
 
+/** Counters that always answer bare. */
+export interface MemoryCounters extends Counters {
+  take(key: string, rate: Rate, cost?: number): Taken
+}
+
 /**
  * Counters in this process. Exact, bare, about 0.1 µs each, and bounded: a budget that is full again is forgotten,
  * for a new one is the same. While all `entriesMax` budgets are partly spent, further keys share 1,024 budgets per
@@ -17,7 +22,7 @@ export interface MemoryCountersOptions {
 export function createMemoryCounters({
   now = () => performance.now(),
   entriesMax = 262_144,
-}: MemoryCountersOptions = {}): Counters {
+}: MemoryCountersOptions = {}): MemoryCounters {
   const budgets = createBudgets(entriesMax)
   return {
     take(key, rate, cost = 1) {
