@@ -36,7 +36,6 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
   const stopCounting = serveCounters(cluster, counters)
   // Built and never served: what does not hold here is not handed to the workers.
   let load = await buildLoad(first, foundation)
-  let config = first
   const live = () => Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined)
   let notReady: string | undefined = 'starting'
   const watch = await createWatch(first.settings.telemetry, {
@@ -65,7 +64,7 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
     else throw new Error('the worker ended before it served')
   }
   // One after the other: the first makes the development certificate that the others find.
-  for (let i = 0; i < config.settings.workers; i++) await startWorker()
+  for (let i = 0; i < first.settings.workers; i++) await startWorker()
   notReady = undefined
 
   let stopped: Promise<void> | undefined
@@ -88,7 +87,6 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
       const refused = reports.find((report) => report?.portcullis === 'reloaded' && report.refused !== undefined)
       await load.close()
       load = built
-      config = next
       await watch.configure(next.settings.telemetry)
       if (refused?.portcullis === 'reloaded') throw new Error(`a worker refused it: ${refused.refused}`)
     },

@@ -1,4 +1,6 @@
 import type { Operation } from '../openapi/operation.ts'
+import { isObject } from '../openapi/pointer.ts'
+import { mergeMaps } from '../openapi/policy.ts'
 import type { Exchange } from './exchange.ts'
 import { type Compile, type Guard, type Host, type Mode, type Step, type Steps, stages } from './guard.ts'
 import { requestHeaderRules, responseHeaderRules } from './headers.ts'
@@ -65,16 +67,9 @@ function optionsFor(guard: Guard, policy: Readonly<Record<string, unknown>>, inp
   return { raw, key: `${guard.name}\0${refined === undefined ? '' : JSON.stringify(raw)}` }
 }
 
-/** Objects are merged key by key, anything else is replaced. */
+/** What an operation refines over what its API says: maps are merged key by key, anything else is replaced. */
 export function mergeOptions(base: unknown, refined: unknown): unknown {
-  if (!isPlainObject(base) || !isPlainObject(refined)) return refined
-  const merged: Record<string, unknown> = { ...base }
-  for (const [key, value] of Object.entries(refined)) merged[key] = key in base ? mergeOptions(base[key], value) : value
-  return merged
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject(base) && isObject(refined) ? mergeMaps(base, refined) : refined
 }
 
 function modesOf(guard: Guard, options: unknown): { readonly request: Mode; readonly response: Mode } {

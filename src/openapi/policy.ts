@@ -28,7 +28,8 @@ export function mergePolicy(layers: readonly PolicyLayer[]): Readonly<Record<str
   return merged
 }
 
-function mergeMaps(general: JsonObject, particular: JsonObject): JsonObject {
+/** Lays a particular map over a general one, key by key and all the way down; a key `__proto__` stays a key. */
+export function mergeMaps(general: JsonObject, particular: JsonObject): JsonObject {
   const merged = { ...general }
   for (const [key, value] of Object.entries(particular)) {
     const present = Object.hasOwn(merged, key) ? merged[key] : undefined
