@@ -164,7 +164,7 @@ function patternOf(template: string): RegExp {
 }
 
 async function nearestOperation(load: BuiltLoad, method: string | undefined, name: string): Promise<string> {
-  const { nearest } = await import('../config/suggest.ts')
+  const { nearest } = await import('../base/suggest.ts')
   const operations = load.mounts.flatMap(({ prefix, operations: all }) =>
     all.map((operation) => ({ ...operation, path: prefix + operation.path })),
   )

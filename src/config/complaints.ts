@@ -1,7 +1,7 @@
 import { ConfigError, type ErrorCode, type Place } from '../base/errors.ts'
+import { nearest } from '../base/suggest.ts'
 import { z } from './language.ts'
 import { alternatives, child, keysOf } from './shapes.ts'
-import { nearest } from './suggest.ts'
 import { find, type Tree } from './tree.ts'
 
 type Issue = z.core.$ZodIssue

@@ -761,7 +761,7 @@ describe('keys', () => {
         // Two keys may be equally near; then either is right.
         const meant = /did you mean "(.+)"\?/.exec(complaint!.hint ?? '')?.[1]
         expect(keys).toContain(meant)
-        const { editDistance } = await import('./suggest.ts')
+        const { editDistance } = await import('../base/suggest.ts')
         expect(editDistance(wrong.toLowerCase(), meant!.toLowerCase())).toBeLessThanOrEqual(
           editDistance(wrong.toLowerCase(), key.toLowerCase()),
         )

@@ -1,5 +1,6 @@
 import { dirname, extname, join, resolve } from 'node:path'
 import { ConfigError, ConfigErrors, type Place } from '../base/errors.ts'
+import { nearest } from '../base/suggest.ts'
 import { checkListeners, checkSettings, checkUpstreams } from './checks.ts'
 import { complaintsOf, placeOf } from './complaints.ts'
 import type { Shape } from './language.ts'
@@ -9,7 +10,6 @@ import { profiles } from './profiles.ts'
 import { configShape, rootKeysOf } from './schema.ts'
 import { rootShape, type Settings } from './settings.ts'
 import { plainValue } from './shapes.ts'
-import { nearest } from './suggest.ts'
 import { layer, readTree, type Tree, treeOf } from './tree.ts'
 
 /** What the configuration needs to know of a guard: its key, and how its options are written. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { ConfigError, type Place } from '../base/errors.ts'
-import { nearest } from './suggest.ts'
+import { nearest } from '../base/suggest.ts'
 import { readText, type ScalarTree, type Tree } from './tree.ts'
 
 const secretBytesMax = 1024 * 1024
