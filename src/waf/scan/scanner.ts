@@ -1,0 +1,323 @@
+import type { Transformation } from '../transform/index.ts'
+import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
+import type { Language } from './language.ts'
+import { buildLiteralAutomaton, type LiteralAutomaton } from './literal-automaton.ts'
+
+/** One operator behind its transformations, as the scanner sees it. */
+export interface ScanTest {
+  readonly language: Language
+  readonly transformations: readonly Transformation[]
+  /** Whether the operator sees every stage of the transformations, not only the last. */
+  readonly multiMatch: boolean
+}
+
+/** The tests that concern one kind of value, such as every argument, or one header. */
+export interface Profile {
+  /** By the transformations that stand before them. */
+  readonly groups: readonly Group[]
+  readonly entries: Map<ClassMask, Entry>
+}
+
+/** The tests of a profile that share a pipeline of transformations. */
+interface Group {
+  readonly pipeline: Stage
+  readonly tests: readonly number[]
+  /** What to do with a value that the pipeline has changed. */
+  readonly entries: Map<ClassMask, Entry>
+}
+
+/** A pipeline as a path in a tree: stages that pipelines share are computed once for a value. */
+interface Stage {
+  readonly index: number
+  readonly parent: Stage | undefined
+  readonly transformation: Transformation | undefined
+  /** A value without these classes leaves the whole pipeline as it came. */
+  readonly alters: ClassMask
+  /** Makes something even of the empty value, as `length` and the digests do. */
+  readonly altersEmpty: boolean
+}
+
+/** What is left to do for values made of the same classes. */
+interface Entry {
+  /** Tests that must be made. */
+  readonly always: Int32Array
+  /** Tests that must be made where one of their literals occurs, a bit for each. */
+  readonly awake: Int32Array
+  readonly anyAwake: boolean
+  /** Which literals count: those of the smallest alphabet that holds the value. */
+  readonly alphabet: number
+  /** Pipelines that may change such a value. */
+  readonly altering: readonly Group[]
+}
+
+/** Entries that one profile keeps; beyond them it begins anew. An attacker can make up class sets. */
+const entriesMax = 4_096
+const marksMax = 0xffffffff
+
+/**
+ * Tells for a value which tests can match it. Every test that is left out is proved not to match: by its classes (the
+ * pattern's language over these classes is empty), by its literals (each match holds one of them), or by the value itself.
+ */
+export class Scanner {
+  readonly tests: readonly ScanTest[]
+  /** Tests found for the value last scanned, in no order: the first `count` of them. */
+  readonly found: Int32Array
+  count = 0
+  /** How many class sets unknown so far may still be worked out for this request; then coarser ones serve. */
+  novelLeft = 0
+
+  readonly #automaton: LiteralAutomaton
+  /** For each literal: the test, shifted by six, and a bit for each alphabet where it counts. */
+  readonly #uses: readonly Int32Array[]
+  /** A bit for each alphabet in which a test has literals. */
+  readonly #literalAlphabets: Uint8Array
+  readonly #stages: Stage[] = [
+    { index: 0, parent: undefined, transformation: undefined, alters: 0, altersEmpty: false },
+  ]
+  readonly #stageOf = new Map<string, Stage>()
+  readonly #possible = new Map<ClassMask, Int32Array>()
+  readonly #words: number
+  /** Literals that the text last read holds. */
+  readonly #hits: Int32Array
+  #hitCount = 0
+  readonly #seenState: Uint32Array
+  readonly #seenTest: Uint32Array
+  #stageValues: string[] = []
+  #stageSeen: Uint32Array = new Uint32Array(64)
+  #text = 0
+  #value = 0
+
+  constructor(tests: readonly ScanTest[]) {
+    this.tests = tests
+    this.#words = (tests.length + 31) >> 5
+    this.found = new Int32Array(tests.length)
+    this.#seenTest = new Uint32Array(tests.length)
+    this.#literalAlphabets = new Uint8Array(tests.length)
+    const { literals, uses } = this.#collectLiterals()
+    this.#automaton = buildLiteralAutomaton(literals)
+    this.#uses = uses
+    this.#hits = new Int32Array(this.#automaton.ends.length)
+    this.#seenState = new Uint32Array(this.#automaton.ends.length)
+  }
+
+  #collectLiterals(): { literals: string[]; uses: Int32Array[] } {
+    const byLiteral = new Map<string, Map<number, number>>()
+    this.tests.forEach(({ language }, test) => {
+      alphabets.forEach((classes, alphabet) => {
+        if (!language.possible(classes)) return
+        const literals = language.literals(classes)
+        if (literals === undefined) return
+        this.#literalAlphabets[test]! |= 1 << alphabet
+        for (const literal of literals) {
+          const tests = byLiteral.get(literal) ?? new Map<number, number>()
+          byLiteral.set(literal, tests.set(test, (tests.get(test) ?? 0) | (1 << alphabet)))
+        }
+      })
+    })
+    const uses = [...byLiteral.values()].map((tests) =>
+      Int32Array.from([...tests].map(([test, bits]) => (test << 6) | bits)),
+    )
+    return { literals: [...byLiteral.keys()], uses }
+  }
+
+  /** Prepares for values that these tests concern. */
+  profile(tests: readonly number[]): Profile {
+    const groups = new Map<Stage, number[]>()
+    for (const test of tests) {
+      for (const stage of this.#stagesOf(this.tests[test]!)) groups.set(stage, [...(groups.get(stage) ?? []), test])
+    }
+    return {
+      groups: [...groups].map(([pipeline, own]) => ({ pipeline, tests: own, entries: new Map() })),
+      entries: new Map(),
+    }
+  }
+
+  #stagesOf({ transformations, multiMatch }: ScanTest): readonly Stage[] {
+    const path: Stage[] = [this.#stages[0]!]
+    let key = ''
+    for (const transformation of transformations) {
+      key += ` ${transformation.name}`
+      let stage = this.#stageOf.get(key)
+      if (stage === undefined) {
+        stage = this.#addStage(path[path.length - 1]!, transformation)
+        this.#stageOf.set(key, stage)
+      }
+      path.push(stage)
+    }
+    return multiMatch ? path : path.slice(-1)
+  }
+
+  #addStage(parent: Stage, transformation: Transformation): Stage {
+    // Literals are looked for without regard to case, and letters of both cases share a class: to the scanner, nothing changes.
+    const own =
+      transformation.name === 'lowercase' || transformation.name === 'uppercase'
+        ? 0
+        : classesTouched(transformation.alters)
+    const stage: Stage = {
+      index: this.#stages.length,
+      parent,
+      transformation,
+      alters: parent.alters | own,
+      altersEmpty: parent.altersEmpty || transformation.altersEmpty,
+    }
+    this.#stages.push(stage)
+    if (this.#stageSeen.length < this.#stages.length) this.#stageSeen = new Uint32Array(this.#stages.length * 2)
+    return stage
+  }
+
+  /** Scans one value: `found` and `count` then tell which tests it must undergo. */
+  scan(profile: Profile, value: string): void {
+    this.count = 0
+    this.#nextValue()
+    const classes = this.#read(value)
+    const entry = this.#entryOf(profile, classes)
+    if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, value)
+    if (entry.altering.length > 0) this.#scanAltered(entry.altering, classes, value)
+  }
+
+  /** Looks at the value as each pipeline that may change it hands it on. */
+  #scanAltered(groups: readonly Group[], classes: ClassMask, value: string): void {
+    this.#stageValues[0] = value
+    this.#stageSeen[0] = this.#value
+    let read = value
+    let readClasses = classes
+    for (const group of groups) {
+      const text = this.#valueAt(group.pipeline)
+      if (text !== read) {
+        readClasses = this.#read(text)
+        read = text
+      }
+      const entry = this.#entryOf(group, readClasses)
+      if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, text)
+    }
+  }
+
+  #valueAt(stage: Stage): string {
+    if (this.#stageSeen[stage.index] === this.#value) return this.#stageValues[stage.index]!
+    const text = stage.transformation!.apply(this.#valueAt(stage.parent!))
+    this.#stageValues[stage.index] = text
+    this.#stageSeen[stage.index] = this.#value
+    return text
+  }
+
+  /** One pass: the classes that occur, and the literals, one table look-up for each byte. */
+  #read(text: string): ClassMask {
+    const { next, symbols, shift, firstFinal } = this.#automaton
+    this.#hitCount = 0
+    this.#nextText()
+    let classes = 0
+    let state = 0
+    for (let i = 0; i < text.length; i++) {
+      const byte = text.charCodeAt(i)
+      classes |= classOf[byte]!
+      state = next[(state << shift) | symbols[byte]!]!
+      if (state >= firstFinal) {
+        const final = state - firstFinal
+        if (this.#seenState[final] !== this.#text) {
+          this.#seenState[final] = this.#text
+          this.#hits[this.#hitCount++] = final
+        }
+      }
+    }
+    return classes
+  }
+
+  /** Marks of values and texts long gone must not be taken for this one's when the counter begins anew. */
+  #nextValue(): void {
+    if (this.#value === marksMax) {
+      this.#value = 0
+      this.#seenTest.fill(0)
+      this.#stageSeen.fill(0)
+    }
+    this.#value += 1
+  }
+
+  #nextText(): void {
+    if (this.#text === marksMax) {
+      this.#text = 0
+      this.#seenState.fill(0)
+    }
+    this.#text += 1
+  }
+
+  #resolve(entry: Entry, value: string): void {
+    const { always, awake, alphabet } = entry
+    for (let i = 0; i < always.length; i++) this.#find(always[i]!, value)
+    if (!entry.anyAwake) return
+    const { ends } = this.#automaton
+    for (let hit = 0; hit < this.#hitCount; hit++) {
+      const literals = ends[this.#hits[hit]!]!
+      for (let i = 0; i < literals.length; i++) {
+        const uses = this.#uses[literals[i]!]!
+        for (let use = 0; use < uses.length; use++) {
+          const packed = uses[use]!
+          const test = packed >> 6
+          if (((packed >> alphabet) & 1) === 1 && ((awake[test >> 5]! >> (test & 31)) & 1) === 1)
+            this.#find(test, value)
+        }
+      }
+    }
+  }
+
+  #find(test: number, value: string): void {
+    if (this.#seenTest[test] === this.#value) return
+    const { disproves } = this.tests[test]!.language
+    if (disproves?.(value)) return
+    this.#seenTest[test] = this.#value
+    this.found[this.count++] = test
+  }
+
+  #entryOf(of: Profile | Group, classes: ClassMask): Entry {
+    return of.entries.get(classes) ?? this.#newEntry(of, classes)
+  }
+
+  #newEntry(of: Profile | Group, classes: ClassMask): Entry {
+    const coarse = alphabets[alphabetOf(classes)]!
+    if (classes !== coarse) {
+      if (this.novelLeft <= 0) return this.#entryOf(of, coarse)
+      this.novelLeft -= 1
+      if (of.entries.size >= entriesMax) of.entries.clear()
+    }
+    const entry = this.#workOut(of, classes)
+    of.entries.set(classes, entry)
+    return entry
+  }
+
+  #workOut(of: Profile | Group, classes: ClassMask): Entry {
+    const possible = this.#possibleOver(classes)
+    const alphabet = alphabetOf(classes)
+    const always: number[] = []
+    const awake = new Int32Array(this.#words)
+    let anyAwake = false
+    const altering: Group[] = []
+    // A group's own entries are for values that its pipeline is done with.
+    for (const group of 'groups' in of ? of.groups : [of]) {
+      const { alters, altersEmpty } = group.pipeline
+      if (group !== of && (altersEmpty || (alters & classes) !== 0)) {
+        altering.push(group)
+        continue
+      }
+      for (const test of group.tests) {
+        if (((possible[test >> 5]! >> (test & 31)) & 1) === 0) continue
+        if (((this.#literalAlphabets[test]! >> alphabet) & 1) === 0) always.push(test)
+        else {
+          awake[test >> 5]! |= 1 << (test & 31)
+          anyAwake = true
+        }
+      }
+    }
+    return { always: Int32Array.from(always), awake, anyAwake, alphabet, altering }
+  }
+
+  #possibleOver(classes: ClassMask): Int32Array {
+    const known = this.#possible.get(classes)
+    if (known !== undefined) return known
+    const bits = new Int32Array(this.#words)
+    this.tests.forEach(({ language }, test) => {
+      if (language.possible(classes)) bits[test >> 5]! |= 1 << (test & 31)
+    })
+    if (this.#possible.size >= entriesMax) this.#possible.clear()
+    this.#possible.set(classes, bits)
+    return bits
+  }
+}
