@@ -38,7 +38,9 @@ export interface OperatorUse {
 
 /** `setvar:tx.score=+%{tx.critical}`. Name and value may hold macros. */
 export interface SetVariable {
+  /** `setenv` sets a variable of ENV. */
   readonly collection: 'TX' | 'IP' | 'GLOBAL' | 'SESSION' | 'USER' | 'RESOURCE' | 'ENV'
+  /** Lower-case, as names are compared without regard to case; those of ENV as written. */
   readonly name: string
   readonly operation: 'set' | 'add' | 'subtract' | 'unset'
   readonly value: string
@@ -61,6 +63,7 @@ export interface Condition {
   readonly targets: readonly Target[]
   /** `!ARGS:x`, with those that update directives added. */
   readonly exclusions: readonly Target[]
+  /** `unconditionalMatch` for a SecAction. */
   readonly operator: OperatorUse
   /** Lower-case names in order; `none` and what it clears are gone. */
   readonly transformations: readonly string[]
@@ -79,7 +82,7 @@ export type Disruption = 'pass' | 'deny' | 'drop' | 'allow' | 'allow:phase' | 'a
 /** A rule as it runs: defaults applied, chain joined, updates made. */
 export interface Rule {
   readonly kind: 'rule'
-  /** 0 for a SecAction or SecRule without one. */
+  /** 0 for a SecAction without one. */
   readonly id: number
   readonly phase: Phase
   readonly place: Place
@@ -106,7 +109,7 @@ export interface Rule {
   readonly skip: number
   /** Jump behind this marker after a match, within the phase; to its end where there is none. */
   readonly skipAfter: string | undefined
-  /** `initcol`: persistent collections, `ip=%{REMOTE_ADDR}`. */
+  /** `initcol`: persistent collections, `ip=%{REMOTE_ADDR}`; `setsid`, `setuid` and `setrsc`: session, user, resource. */
   readonly initCollections: readonly { readonly collection: string; readonly key: string }[]
 }
 
