@@ -116,6 +116,8 @@ function router(): void {
     method: n % 2 === 0 ? 'GET' : 'POST',
     target: { path: Buffer.from(path, 'latin1').toString('latin1'), query: '', authority: 'api.example' },
     headers: {},
+    rawTarget: '/',
+    protocol: 'HTTP/1.1',
     rawHeaders: [],
     peer: { address: '192.0.2.1', encrypted: false, certificate: undefined, trusted: false },
     address: '192.0.2.1',

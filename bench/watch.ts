@@ -56,6 +56,7 @@ const passages: Passage[] = Array.from({ length: 2_000 }, (_, i) => ({
   ],
   denial: undefined,
   observed: [],
+  matches: [],
   fault: undefined,
   traceId: '0af7651916cd43dd8448eb211c80319c',
 }))

@@ -9,6 +9,7 @@ import { createCompiler, mergeOptions } from '../gate/compile.ts'
 import type { Load } from '../gate/gate.ts'
 import type { Guard, Host } from '../gate/guard.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
+import { strayLook } from '../gate/stray.ts'
 import { createUpstream, type Upstream } from '../gate/upstream.ts'
 import { guards as everyGuard } from '../guards/index.ts'
 import { openUnsecured, unsecuredOperations } from '../guards/security.ts'
@@ -106,7 +107,7 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
     const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
     for (const named of hosts) mounts.push(await denialMount(named, hostFor('portcullis', foundation, slots, releases)))
     const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files)])]
-    return { router: createRouter(mounts), close, mounts, served, files }
+    return { router: createRouter(mounts), stray: strayLook(mounts), close, mounts, served, files }
   } catch (error) {
     await close()
     if (error instanceof RouteError) throw new ConfigError('P1201', error.message, { cause: error })

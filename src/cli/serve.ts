@@ -10,6 +10,7 @@ import { type Listener, openListener } from '../gate/listener.ts'
 import type { Counters } from '../store/counters.ts'
 import { clusterCounters } from '../store/counters-cluster.ts'
 import { openCounters, openStore } from '../store/open.ts'
+import type { Sink } from '../traffic/passage.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
 import { packageVersion } from './version.ts'
@@ -45,6 +46,10 @@ export interface ServeOptions {
   readonly log: Logger
   /** Where the gate keeps what it makes itself: certificates, control socket. Default: `.portcullis` beside the configuration. */
   readonly stateDir?: string
+  /** Told of every exchange when it is over, before anything is masked: for tests of rules, not for logs. */
+  readonly onPassage?: Sink
+  /** Share of one core that may be spent on looking at requests that were refused at the door. */
+  readonly strayShare?: number
 }
 
 /** Brings a configuration to life: store, counters, documents, guards, listeners. The one place that wires parts together. */
@@ -85,9 +90,15 @@ async function bringUp(
     now,
     notReady: () => notReady,
     ...(cluster.isWorker ? { primary: process } : {}),
+    ...(given.onPassage === undefined ? {} : { onPassage: given.onPassage }),
   })
   opened.push(() => watch.close())
-  const gate = createGate(load, { sink: watch.sink, now, log })
+  const gate = createGate(load, {
+    sink: watch.sink,
+    now,
+    log,
+    ...(given.strayShare === undefined ? {} : { strayShare: given.strayShare }),
+  })
   watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
   opened.push(async () => void (await Promise.all([...listeners.values()].map((listener) => listener.close()))))
@@ -105,7 +116,8 @@ async function bringUp(
       log,
       stateDir,
       now,
-      onRefused: watch.refusedEarly,
+      onRefused: ({ stray, ...refused }) =>
+        watch.refusedEarly({ ...refused, matches: stray === undefined ? [] : to.stray(stray) }),
     })
   }
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { clientAddress } from '../base/ip.ts'
-import type { Arrival } from './exchange.ts'
+import type { Arrival, Protocol } from './exchange.ts'
 import { dropConnectionHeaders } from './headers.ts'
 import type { Peer } from './peer.ts'
 import { requestId } from './request-id.ts'
@@ -121,7 +121,8 @@ function readHttp1(request: IncomingMessage, peer: Peer, now: number): Arrival |
     upgrade = headers.upgrade?.toLowerCase()
   }
   dropConnectionHeaders(headers)
-  return arrivalOf(text, authority, method, headers, rawHeaders, peer, now, upgrade)
+  const protocol = request.httpVersionMinor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
+  return arrivalOf(request.url!, text, protocol, authority, method, headers, rawHeaders, peer, now, upgrade)
 }
 
 function readHttp2(request: Http2ServerRequest, peer: Peer, now: number): Arrival | Denial {
@@ -146,12 +147,14 @@ function readHttp2(request: Http2ServerRequest, peer: Peer, now: number): Arriva
   else if (readAuthority(headers.host) !== authority) return targetDenials.hostMismatch
   const scheme = request.headers[':scheme']
   if (scheme !== 'https' && (scheme !== 'http' || peer.encrypted)) return arrivalDenials.scheme
-  const arrival = arrivalOf(request.url, authority, method, headers, all.slice(start), peer, now, undefined)
-  return 'kind' in arrival ? arrival : { ...arrival, http2: true }
+  const { url } = request
+  return arrivalOf(url, url, 'HTTP/2', authority, method, headers, all.slice(start), peer, now, undefined)
 }
 
 function arrivalOf(
+  rawTarget: string,
   text: string,
+  protocol: Protocol,
   authority: string,
   method: string,
   headers: IncomingHttpHeaders,
@@ -168,6 +171,8 @@ function arrivalOf(
     id: requestId(now),
     method,
     target: { path: target.path, query: target.query, authority },
+    rawTarget,
+    protocol,
     headers,
     rawHeaders,
     peer,

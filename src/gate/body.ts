@@ -1,5 +1,15 @@
-import { Readable } from 'node:stream'
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
+import { Readable, type Transform } from 'node:stream'
+import {
+  brotliDecompress,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+  gunzip,
+  inflate,
+  constants as zlib,
+  zstdDecompress,
+} from 'node:zlib'
 import type { IncomingRequest } from './arrival.ts'
 import { type Denial, denial } from './verdict.ts'
 
@@ -90,6 +100,43 @@ export function decodeBody(coded: Buffer, coding: string, bytesMax: number): Pro
         reject((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? new RangeError('too large') : error)
     })
   })
+}
+
+/**
+ * Decodes the beginning of a body as far as it goes, at most `bytesMax`: where the coded bytes end early, so does the result.
+ * Rejects when nothing can be decoded.
+ */
+export function decodePart(coded: Buffer, coding: string, bytesMax: number): Promise<Buffer> {
+  const open = streams[coding]
+  if (open === undefined) return Promise.reject(new TypeError('unknown content coding'))
+  return new Promise((resolve, reject) => {
+    const decoder = open()
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const finish = () => {
+      decoder.removeAllListeners('data')
+      resolve(Buffer.concat(chunks, Math.min(bytes, bytesMax)))
+      decoder.destroy()
+    }
+    decoder.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes >= bytesMax) finish()
+    })
+    decoder.once('end', finish)
+    // Cut in the middle, or broken there: what came before it is what there is.
+    decoder.on('error', (error) => (bytes === 0 ? reject(error) : finish()))
+    decoder.end(coded)
+  })
+}
+
+const streams: Readonly<Record<string, () => Transform>> = {
+  // Without these words a body that is cut short is an error, and what was decoded of it is lost.
+  gzip: () => createGunzip({ finishFlush: zlib.Z_SYNC_FLUSH }),
+  'x-gzip': () => createGunzip({ finishFlush: zlib.Z_SYNC_FLUSH }),
+  deflate: () => createInflate({ finishFlush: zlib.Z_SYNC_FLUSH }),
+  br: () => createBrotliDecompress({ finishFlush: zlib.BROTLI_OPERATION_FLUSH }),
+  zstd: () => createZstdDecompress({ finishFlush: zlib.ZSTD_e_flush }),
 }
 
 /** The request body that guards see and the upstream gets: decoded, so that both read the same bytes. */

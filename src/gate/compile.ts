@@ -4,7 +4,7 @@ import { mergeMaps } from '../openapi/policy.ts'
 import type { Exchange } from './exchange.ts'
 import { type Compile, type Guard, type Host, type Mode, type Step, type Steps, stages } from './guard.ts'
 import { requestHeaderRules, responseHeaderRules } from './headers.ts'
-import { failed, type Program } from './program.ts'
+import { failed, type PartStep, type Program } from './program.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What a guard's author and the operator wrote, before it is put together. */
@@ -94,6 +94,14 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     }
     return steps
   }
+  const responsePart: PartStep[] = []
+  for (const { part, steps } of chosen) {
+    if (steps.responsePart === undefined || part.response === 'off') continue
+    const { step, ...rest } = steps.responsePart
+    const enforced = part.response === 'enforce'
+    listing.push({ guard: part.guard, phase: 'responseBody', mode: part.response })
+    responsePart.push({ ...rest, enforced, step: enforced ? step : observing(step) })
+  }
   const replyHeaders: string[] = []
   const encryptedOnly: string[] = []
   const upstreamHeaders: string[] = []
@@ -110,17 +118,23 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
   const responseMustBeHeld = chosen.some(
     ({ part, steps }) => steps.responseBody !== undefined && part.response === 'enforce',
   )
+  const seesWhole = responseMustBeHeld || responsePart.some(({ enforced }) => enforced)
   return {
     operation,
     requestHead: collect('requestHead'),
     requestBody: collect('requestBody'),
+    readsRequestBody: anyReads(chosen),
     responseHead: collect('responseHead'),
     responseBody: collect('responseBody'),
+    responsePart,
+    stray: chosen.flatMap(({ part, steps }) =>
+      steps.stray === undefined || part.request === 'off' ? [] : [steps.stray],
+    ),
     end: all.flatMap(({ end }) => (end === undefined ? [] : [end])),
     requestHeaders: requestHeaderRules([
       ...all.flatMap(({ keepRequestHeader: keep }) => (keep === undefined ? [] : [keep])),
       // A part of an answer cannot be checked: who must see the whole asks for the whole (RFC 9110, 14.2).
-      ...(responseMustBeHeld ? [(name: string) => name !== 'range' && name !== 'if-range'] : []),
+      ...(seesWhole ? [(name: string) => name !== 'range' && name !== 'if-range'] : []),
     ]),
     responseHeaders: responseHeaderRules(
       all.flatMap(({ keepResponseHeader: keep }) => (keep === undefined ? [] : [keep])),
@@ -137,6 +151,17 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
     ),
     listing,
   }
+}
+
+/** Whether any step must see a request's body; `undefined` where one always must, and where there is none. */
+function anyReads(
+  chosen: readonly { readonly part: Part; readonly steps: Steps }[],
+): ((exchange: Exchange) => boolean) | undefined {
+  const reading = chosen.filter(({ part, steps }) => steps.requestBody !== undefined && part.request !== 'off')
+  const conditions = reading.map(({ steps }) => steps.readsRequestBody)
+  if (conditions.length === 0 || conditions.includes(undefined)) return undefined
+  const [only] = conditions
+  return conditions.length === 1 ? only : (exchange) => conditions.some((reads) => reads!(exchange))
 }
 
 /** A step that notes what it would have refused, its own failure too, and lets pass. */

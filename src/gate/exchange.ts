@@ -3,6 +3,7 @@ import { parseStrictJson } from '../base/json.ts'
 import { parseCookies } from '../http/cookies.ts'
 import { parseQuery } from '../http/query.ts'
 import type { Operation } from '../openapi/operation.ts'
+import type { RuleMatch } from '../traffic/passage.ts'
 import type { Peer } from './peer.ts'
 import type { Principal } from './principal.ts'
 import type { Target } from './target.ts'
@@ -22,6 +23,9 @@ export interface Arrival {
   readonly id: string
   readonly method: string
   readonly target: Target
+  /** The target as it stood on the wire, before `target` was made of it. */
+  readonly rawTarget: string
+  readonly protocol: Protocol
   /** By lower-case name, as node:http folds them. */
   readonly headers: IncomingHttpHeaders
   /** Name, value, name, value … as they stood on the wire. */
@@ -34,11 +38,14 @@ export interface Arrival {
   readonly receivedAt: number
   /** A WebSocket (or other) upgrade: `websocket`. */
   readonly upgrade: string | undefined
-  /** Came over HTTP/2, where nothing in the head need tell that a body follows. */
-  readonly http2?: boolean
 }
 
+export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+
 const nothing: readonly never[] = []
+
+/** More rules than this fit only what was made to fit them; the log has the first. */
+export const matchesMax = 100
 
 /** One request and its reply, on their way through the gate. Every field is set in the constructor: one fixed shape. */
 export class Exchange {
@@ -46,12 +53,15 @@ export class Exchange {
   readonly operation: Operation
   readonly method: string
   readonly target: Target
+  readonly rawTarget: string
+  readonly protocol: Protocol
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: readonly string[]
   readonly peer: Peer
   readonly address: string
   readonly receivedAt: number
   readonly upgrade: string | undefined
+  /** Came over HTTP/2, where nothing in the head need tell that a body follows. */
   readonly http2: boolean
   /** Values of the path template's parameters in order, still percent-encoded. */
   readonly pathValues: readonly string[]
@@ -77,6 +87,8 @@ export class Exchange {
   denial: Denial | undefined
   /** Refusals and failures that `observe` let pass. */
   observed: Denial[] | readonly never[]
+  /** Rules that fitted, whether or not that led to a refusal. */
+  matches: RuleMatch[] | readonly never[]
   #query: readonly (readonly [string, string])[] | undefined
   #cookies: ReadonlyMap<string, string> | undefined
   #json: { readonly value: unknown } | undefined
@@ -88,13 +100,15 @@ export class Exchange {
     this.operation = operation
     this.method = arrival.method
     this.target = arrival.target
+    this.rawTarget = arrival.rawTarget
+    this.protocol = arrival.protocol
     this.headers = arrival.headers
     this.rawHeaders = arrival.rawHeaders
     this.peer = arrival.peer
     this.address = arrival.address
     this.receivedAt = arrival.receivedAt
     this.upgrade = arrival.upgrade
-    this.http2 = arrival.http2 === true
+    this.http2 = arrival.protocol === 'HTTP/2'
     this.pathValues = pathValues
     this.principal = undefined
     this.credentialDenial = undefined
@@ -107,6 +121,7 @@ export class Exchange {
     this.withheldCookies = nothing
     this.denial = undefined
     this.observed = nothing
+    this.matches = nothing
     this.#query = undefined
     this.#cookies = undefined
     this.#json = undefined
@@ -160,6 +175,12 @@ export class Exchange {
   observe(denial: Denial): void {
     if (this.observed === nothing) this.observed = [denial]
     else (this.observed as Denial[]).push(denial)
+  }
+
+  /** Notes a rule that fitted, for whoever reads the log. At most `matchesMax` are kept. */
+  noteMatch(match: RuleMatch): void {
+    if (this.matches === nothing) this.matches = [match]
+    else if (this.matches.length < matchesMax) (this.matches as RuleMatch[]).push(match)
   }
 
   get<T>(slot: Slot<T>): T | undefined {

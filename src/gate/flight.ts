@@ -2,11 +2,21 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { isStreamed } from '../openapi/media-types.ts'
 import type { IncomingRequest } from './arrival.ts'
-import { bodyBroken, bodyTooLarge, bringsBody, decodeBody, decodeRequestBody, PassingBody, readBody } from './body.ts'
+import {
+  bodyBroken,
+  bodyTooLarge,
+  bringsBody,
+  decodeBody,
+  decodePart,
+  decodeRequestBody,
+  PassingBody,
+  readBody,
+} from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { isIdempotent, upstreamHeaders, upstreamPath } from './forward.ts'
+import type { Step } from './guard.ts'
 import { connectionOptions } from './headers.ts'
-import { type Program, replyHeadersFor, runPhase } from './program.ts'
+import { type PartStep, type Program, replyHeadersFor, runPhase } from './program.ts'
 import {
   answerReply,
   breakOff,
@@ -35,7 +45,7 @@ export interface Ending {
 type Landing = (flight: Flight, ending: Ending) => void
 
 /** What becomes of the upstream's answer. */
-type Reception = 'none' | 'deciding' | 'held' | 'streamed' | 'dropped'
+type Reception = 'none' | 'deciding' | 'held' | 'part' | 'streamed' | 'looking' | 'dropped'
 
 /** The answer goes on beyond the total timeout. */
 class UpstreamTooSlow extends Error {
@@ -57,6 +67,8 @@ export class Flight implements Dispatcher.DispatchHandler {
   readonly #reply: OutgoingReply
   readonly #land: Landing
   #body: Buffer | PassingBody | null
+  /** The steps that see this request's body. */
+  #bodySteps: readonly Step[]
   #target: UpstreamTarget | undefined
   #controller: Dispatcher.DispatchController | undefined
   #forwardedAt: number
@@ -66,6 +78,11 @@ export class Flight implements Dispatcher.DispatchHandler {
   #reception: Reception
   #chunks: Buffer[]
   #bytesHeld: number
+  /** The looks at the beginning of this answer, the most that one wants to see, and what was kept for them. */
+  #parts: readonly PartStep[]
+  #partBytesMax: number
+  #tapped: Buffer[] | undefined
+  #bytesTapped: number
   #coded: { readonly body: Buffer; readonly decoded: Buffer } | undefined
   #announcedBytes: number
   #replyEnded: boolean
@@ -88,6 +105,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#reply = reply
     this.#land = land
     this.#body = null
+    this.#bodySteps = noSteps
     this.#target = undefined
     this.#controller = undefined
     this.#forwardedAt = 0
@@ -97,6 +115,10 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#reception = 'none'
     this.#chunks = []
     this.#bytesHeld = 0
+    this.#parts = noParts
+    this.#partBytesMax = 0
+    this.#tapped = undefined
+    this.#bytesTapped = 0
     this.#coded = undefined
     this.#announcedBytes = -1
     this.#replyEnded = false
@@ -160,16 +182,17 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 
   #readBody(): void {
-    const { requestBody, requestBytesMax } = this.#program
+    const { requestBody, readsRequestBody, requestBytesMax } = this.#program
     const request = this.#request
     if (!bringsBody(request)) {
       if (requestBody.length === 0) return this.#forward()
       this.exchange.requestBody = Buffer.alloc(0)
       return this.#afterwards(runPhase(requestBody, this.exchange), this.#forward)
     }
+    if (readsRequestBody === undefined || readsRequestBody(this.exchange)) this.#bodySteps = requestBody
     const announced = Number(request.headers['content-length'])
     if (announced > requestBytesMax) return this.#refuse(bodyTooLarge)
-    if (requestBody.length === 0 && !(announced <= smallBodyBytes)) {
+    if (this.#bodySteps.length === 0 && !(announced <= smallBodyBytes)) {
       const go = awaitsContinue(request) ? () => this.#reply.writeContinue() : undefined
       this.#body = new PassingBody(request, requestBytesMax, go)
       return this.#forward()
@@ -191,10 +214,9 @@ export class Flight implements Dispatcher.DispatchHandler {
 
   #bodyRead(body: Buffer): void {
     this.#requestBytes = body.length
-    const { requestBody, requestBytesMax } = this.#program
     const coding = this.#request.headers['content-encoding']
-    if (coding === undefined || requestBody.length === 0) return this.#checkBody(body)
-    this.#later(decodeRequestBody(body, coding, requestBytesMax), (decoded) => {
+    if (coding === undefined || this.#bodySteps.length === 0) return this.#checkBody(body)
+    this.#later(decodeRequestBody(body, coding, this.#program.requestBytesMax), (decoded) => {
       if (!Buffer.isBuffer(decoded)) return this.#refuse(decoded)
       this.exchange.withholdHeader('content-encoding')
       this.#checkBody(decoded)
@@ -204,7 +226,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   #checkBody(body: Buffer): void {
     this.exchange.requestBody = body
     this.#body = body
-    this.#afterwards(runPhase(this.#program.requestBody, this.exchange), this.#forward)
+    this.#afterwards(runPhase(this.#bodySteps, this.exchange), this.#forward)
   }
 
   #forward(): void {
@@ -274,8 +296,8 @@ export class Flight implements Dispatcher.DispatchHandler {
       this.#limitTotal(controller)
     }
     const flat = flatten(headers)
-    const { responseHead, responseBody } = this.#program
-    if (responseHead.length === 0 && responseBody.length === 0) {
+    const { responseHead, responseBody, responsePart } = this.#program
+    if (responseHead.length === 0 && responseBody.length === 0 && responsePart.length === 0) {
       this.#responseHeaders = flat
       this.#beginStream()
       return
@@ -298,6 +320,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     if (performance.now() > this.#deadline) return controller.abort(new UpstreamTooSlow())
     if (this.#reception === 'streamed') {
       if (this.#replyEnded) return
+      if (this.#tapped !== undefined) this.#tap(chunk)
       this.#responseBytes += chunk.length
       if (chunk.length === this.#announcedBytes) {
         // The whole answer in one piece: head and body leave in one write.
@@ -307,7 +330,7 @@ export class Flight implements Dispatcher.DispatchHandler {
         controller.pause()
         this.#resumeWhenDrained()
       }
-    } else if (this.#reception === 'held' || this.#reception === 'deciding') {
+    } else if (this.#reception === 'held' || this.#reception === 'part' || this.#reception === 'deciding') {
       try {
         this.#hold(chunk)
       } catch (error) {
@@ -325,8 +348,9 @@ export class Flight implements Dispatcher.DispatchHandler {
           this.#passTrailers(trailers)
           this.#endReply()
         }
-        this.#finish()
+        this.#finishStream()
       } else if (this.#reception === 'held') this.#checkResponse()
+      else if (this.#reception === 'part') this.#checkPart()
     } catch (error) {
       this.fail(error)
     }
@@ -377,8 +401,9 @@ export class Flight implements Dispatcher.DispatchHandler {
     const { responseBody, responseBytesMax, responseMustBeHeld } = this.#program
     this.#responseHeaders = response.rawHeaders
     this.#status = response.status
+    this.#chooseParts(response)
     if (responseBody.length === 0 || !mayBeHeld(response, this.exchange.method, responseMustBeHeld)) {
-      return this.#streamHeld()
+      return this.#receivePart()
     }
     this.#reception = 'held'
     if (this.#announcedBytes > responseBytesMax || this.#bytesHeld > responseBytesMax) this.#tooLargeToHold()
@@ -390,12 +415,81 @@ export class Flight implements Dispatcher.DispatchHandler {
     this.#chunks.push(chunk)
     this.#bytesHeld += chunk.length
     if (this.#reception === 'held' && this.#bytesHeld > this.#program.responseBytesMax) this.#tooLargeToHold()
+    else if (this.#reception === 'part' && this.#bytesHeld >= this.#partBytesMax) this.#checkPart()
   }
 
   #tooLargeToHold(): void {
     if (this.#program.responseMustBeHeld) return this.#refuse(upstreamDenials.tooLarge)
     this.exchange.observe(upstreamDenials.tooLarge)
-    this.#streamHeld()
+    this.#receivePart()
+  }
+
+  // Looks at the beginning of an answer.
+
+  #chooseParts(response: UpstreamReply): void {
+    const { responsePart } = this.#program
+    if (responsePart.length === 0 || !mayBeHeld(response, this.exchange.method, false)) return
+    const wanted = responsePart.filter(({ wants }) => wants(this.exchange))
+    if (wanted.length === 0) return
+    this.#parts = wanted
+    this.#partBytesMax = Math.max(...wanted.map(({ bytesMax }) => bytesMax))
+  }
+
+  /** Waits for the beginning where a look may refuse; else streams, and keeps the beginning as it passes. */
+  #receivePart(): void {
+    if (this.#parts.length === 0) return this.#streamHeld()
+    if (!this.#parts.some(({ enforced }) => enforced)) {
+      this.#tapped = []
+      return this.#streamHeld()
+    }
+    this.#reception = 'part'
+    if (this.#upstreamEnded || this.#bytesHeld >= this.#partBytesMax) this.#checkPart()
+    else this.#controller?.resume()
+  }
+
+  #checkPart(): void {
+    // What comes meanwhile is kept behind what is here.
+    this.#reception = 'deciding'
+    const look = this.#lookAt(this.#chunks)
+    if (!(look instanceof Promise)) return this.#afterwards(look, this.#streamHeld)
+    this.#controller?.pause()
+    this.#later(look, (verdict) => (verdict === undefined ? this.#streamHeld() : this.#settle(verdict)))
+  }
+
+  #tap(chunk: Buffer): void {
+    if (this.#bytesTapped >= this.#partBytesMax) return
+    this.#tapped!.push(chunk)
+    this.#bytesTapped += chunk.length
+  }
+
+  /** Has those look who only observe, after the answer went out, and ends the exchange. */
+  #finishStream(): void {
+    const tapped = this.#tapped
+    if (tapped === undefined) return this.#finish()
+    this.#tapped = undefined
+    const look = this.#lookAt(tapped)
+    if (!(look instanceof Promise)) return this.#finish()
+    this.#reception = 'looking'
+    this.#later(look, () => this.#finish())
+  }
+
+  #lookAt(chunks: readonly Buffer[]): Verdict | Promise<Verdict> {
+    const response = this.exchange.response!
+    const seen = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+    const coding = response.headers['content-encoding']?.trim().toLowerCase()
+    const look = (body: Buffer) => {
+      response.body = body
+      return runPhase(
+        this.#parts.map(({ step }) => step),
+        this.exchange,
+      )
+    }
+    if (coding === undefined || coding === 'identity' || seen.length === 0) return look(seen)
+    return decodePart(seen, coding, this.#partBytesMax).then(look, () => {
+      if (this.#parts.some(({ enforced }) => enforced)) return upstreamDenials.coding
+      this.exchange.observe(upstreamDenials.coding)
+      return undefined
+    })
   }
 
   /** What was kept back goes out, and what follows streams. */
@@ -403,14 +497,23 @@ export class Flight implements Dispatcher.DispatchHandler {
     const early = this.#chunks
     this.#chunks = []
     if (!this.#beginStream()) return
+    if (this.#upstreamEnded && early.length === 1 && early[0]!.length === this.#announcedBytes) {
+      // The whole answer is here: head and body leave in one write.
+      this.#responseBytes = early[0]!.length
+      if (this.#tapped !== undefined) this.#tap(early[0]!)
+      this.#replyEnded = true
+      this.#reply.end(early[0]!)
+      return this.#finishStream()
+    }
     let drained = true
     for (const chunk of early) {
+      if (this.#tapped !== undefined) this.#tap(chunk)
       this.#responseBytes += chunk.length
       drained = this.#reply.write(chunk)
     }
     if (this.#upstreamEnded) {
       this.#endReply()
-      this.#finish()
+      this.#finishStream()
     } else if (drained) this.#controller?.resume()
     else {
       this.#controller?.pause()
@@ -440,7 +543,7 @@ export class Flight implements Dispatcher.DispatchHandler {
     const coding = response.headers['content-encoding']?.trim().toLowerCase()
     if (coding === undefined || coding === 'identity' || body.length === 0) {
       response.body = body
-      this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
+      this.#afterwards(this.#checkWhole(), this.#sendHeld)
       return
     }
     const decoding = decodeBody(body, coding, this.#program.responseBytesMax).catch(() => upstreamDenials.coding)
@@ -450,7 +553,7 @@ export class Flight implements Dispatcher.DispatchHandler {
         response.body = decoded
         if (observed) this.#coded = { body, decoded }
         else dropHeader(response.rawHeaders, 'content-encoding')
-        return this.#afterwards(runPhase(this.#program.responseBody, this.exchange), this.#sendHeld)
+        return this.#afterwards(this.#checkWhole(), this.#sendHeld)
       }
       if (!observed) return this.#refuse(decoded)
       // Who only observes never blocks, not even when there is nothing to see.
@@ -458,6 +561,13 @@ export class Flight implements Dispatcher.DispatchHandler {
       response.body = body
       this.#sendHeld()
     })
+  }
+
+  /** Those who must see the whole, and with it those for whom its beginning would do. */
+  #checkWhole(): Verdict | Promise<Verdict> {
+    const { responseBody } = this.#program
+    const steps = this.#parts.length === 0 ? responseBody : [...responseBody, ...this.#parts.map(({ step }) => step)]
+    return runPhase(steps, this.exchange)
   }
 
   #sendHeld(): void {
@@ -564,7 +674,7 @@ export class Flight implements Dispatcher.DispatchHandler {
   #callerGone(): void {
     if (this.#over) return
     // All was said, and the upstream has only not ended yet.
-    if (this.#replyEnded) return this.#finish()
+    if (this.#replyEnded) return this.#reception === 'looking' ? undefined : this.#finishStream()
     this.#fault = 'client.gone'
     this.#status ||= 499
     this.#dropUpstream('client.gone')
@@ -634,6 +744,8 @@ function flatten(headers: IncomingHttpHeaders): string[] {
 }
 
 const none: readonly string[] = []
+const noSteps: readonly Step[] = []
+const noParts: readonly PartStep[] = []
 
 function dropHeader(flat: string[], name: string): void {
   for (let i = flat.length - 2; i >= 0; i -= 2) if (flat[i] === name) flat.splice(i, 2)

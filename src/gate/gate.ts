@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { defaultSecurityHeaders } from '../http/security-headers.ts'
-import { type Passage, type Sink, unroutedPassage } from '../traffic/passage.ts'
+import { type Passage, type RuleMatch, type Sink, unroutedPassage } from '../traffic/passage.ts'
 import { type IncomingRequest, readArrival } from './arrival.ts'
 import { type Arrival, Exchange } from './exchange.ts'
 import { type Ending, Flight } from './flight.ts'
@@ -12,6 +12,7 @@ import type { Peer } from './peer.ts'
 import { denialReply, type OutgoingReply, writeHead } from './reply.ts'
 import { requestId } from './request-id.ts'
 import type { Route, Router } from './router.ts'
+import { createStrayBudget, type Stray, type StrayLook, strayOf } from './stray.ts'
 import { openTunnel, refuseUpgrade } from './tunnel.ts'
 import { sendWhole } from './unread-body.ts'
 import { type Denial, denial } from './verdict.ts'
@@ -19,6 +20,8 @@ import { type Denial, denial } from './verdict.ts'
 /** Everything that one configuration brought to life. A reload makes a new one and swaps the reference. */
 export interface Load {
   readonly router: Router
+  /** How guards look at requests that belong to no operation; `undefined` where none asks. */
+  readonly stray: StrayLook | undefined
   /** Closes what guards and upstreams hold; called when the last exchange of this load is over. */
   readonly close: () => Promise<void>
 }
@@ -29,6 +32,8 @@ export interface Gate {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer) => void
   /** Serves by a new load from the next request on; requests in flight finish on the old one, which is then closed. */
   readonly swap: (load: Load) => void
+  /** What guards find in a request that a listener refused. Bounded in time: under a flood most go unlooked. */
+  readonly stray: StrayLook
   /** Exchanges under way. */
   readonly inFlight: () => number
   /** Resolves when the present load is idle, then closes it. For the end of the process. */
@@ -67,9 +72,13 @@ class LoadInUse {
   }
 }
 
+const strayShareDefault = 0.05
+
 export interface GateOptions {
   readonly sink: Sink
   readonly now: Clock
+  /** Share of one core that may be spent on looking at requests that were refused anyway. Default: a twentieth. */
+  readonly strayShare?: number
   /** Told of the gate's own failures. */
   readonly log?: Logger
 }
@@ -77,6 +86,7 @@ export interface GateOptions {
 /** A gate that serves by `load` and tells `sink` of every exchange. */
 export function createGate(first: Load, options: GateOptions): Gate {
   const { sink, now, log = silentLogger } = options
+  const strayBudget = createStrayBudget(options.strayShare ?? strayShareDefault)
   let current = new LoadInUse(first)
   const retiring = new Map<LoadInUse, Promise<void>>()
 
@@ -89,10 +99,8 @@ export function createGate(first: Load, options: GateOptions): Gate {
       if (route === undefined) return refuseUnrouted(unroutable, request, reply, peer, arrival)
       const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
       used.enter()
-      const protocol =
-        request.httpVersionMajor === 2 ? 'HTTP/2' : request.httpVersionMinor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
       const flight = new Flight(exchange, route, request, reply, ({ startedAt }, ending) => {
-        land(exchange, route, ending, protocol, performance.now() - startedAt)
+        land(exchange, route, ending, arrival.protocol, performance.now() - startedAt)
         used.leave()
       })
       try {
@@ -106,13 +114,13 @@ export function createGate(first: Load, options: GateOptions): Gate {
       if ('kind' in arrival) {
         const id = requestId(now())
         refuseUpgrade(socket, arrival, id, defaultSecurityHeaders(peer.encrypted))
-        return tellUnrouted(arrival, id, 'websocket', peer)
+        return tellUnrouted(arrival, id, 'websocket', request, peer)
       }
       const used = current
       const route = used.load.router(arrival)
       if (route === undefined) {
         refuseUpgrade(socket, unroutable, arrival.id, defaultSecurityHeaders(peer.encrypted))
-        return tellUnrouted(unroutable, arrival.id, 'websocket', peer, arrival)
+        return tellUnrouted(unroutable, arrival.id, 'websocket', request, peer, arrival)
       }
       const exchange = new Exchange(arrival, route.program.operation, route.pathValues)
       const startedAt = performance.now()
@@ -122,6 +130,7 @@ export function createGate(first: Load, options: GateOptions): Gate {
         used.leave()
       })
     },
+    stray: lookAt,
     swap(load) {
       const old = current
       current = new LoadInUse(load)
@@ -177,6 +186,7 @@ export function createGate(first: Load, options: GateOptions): Gate {
       responseHeaders: ending.responseHeaders,
       denial: exchange.denial,
       observed: exchange.observed,
+      matches: exchange.matches,
       fault: ending.fault,
       traceId: exchange.traceId,
     })
@@ -198,15 +208,37 @@ export function createGate(first: Load, options: GateOptions): Gate {
       writeHead(reply, refusal.status, headers)
       reply.end(body)
     } else sendWhole(reply, request, refusal.status, headers, body)
-    tellUnrouted(refusal, id, request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1', peer, arrival)
+    tellUnrouted(refusal, id, request.httpVersionMajor === 2 ? 'HTTP/2' : 'HTTP/1.1', request, peer, arrival)
   }
 
-  function tellUnrouted(refusal: Denial, id: string, protocol: string, peer: Peer, arrival?: Arrival): void {
+  /** Guards only look at it; one that fails has found nothing. */
+  function lookAt(stray: Stray): readonly RuleMatch[] {
+    const look = current.load.stray
+    if (look === undefined) return []
+    try {
+      return strayBudget.spend(() => look(stray))
+    } catch (error) {
+      log.error('A guard failed at a request that was refused.', { id: stray.id, error: messageOf(error) })
+      return []
+    }
+  }
+
+  function tellUnrouted(
+    refusal: Denial,
+    id: string,
+    protocol: string,
+    request: IncomingRequest,
+    peer: Peer,
+    arrival?: Arrival,
+  ): void {
+    const receivedAt = now()
+    const looking = current.load.stray !== undefined
     tell(
       unroutedPassage({
         id,
         protocol,
-        receivedAt: now(),
+        receivedAt,
+        matches: looking ? lookAt({ ...strayOf(request), id, peer, receivedAt }) : [],
         status: refusal.status,
         address: arrival?.address ?? peer.address,
         denial: refusal,

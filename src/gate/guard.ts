@@ -4,7 +4,9 @@ import type { Shape } from '../config/language.ts'
 import type { Operation } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
+import type { RuleMatch } from '../traffic/passage.ts'
 import type { Exchange, Slot } from './exchange.ts'
+import type { Stray } from './stray.ts'
 import type { Verdict } from './verdict.ts'
 
 /** The order in which guards speak. Closed on purpose: nothing can authorize before it identifies. */
@@ -44,10 +46,19 @@ export interface Steps {
   readonly requestHead?: Step
   /** Asking for it makes the gate read the body first. */
   readonly requestBody?: Step
+  /**
+   * Whether this request's body must be read, its head being known. Default: always. A body that no guard must see goes on as
+   * it comes, and no step of phase `requestBody` runs.
+   */
+  readonly readsRequestBody?: (exchange: Exchange) => boolean
   /** Status and headers of the upstream's answer are known. */
   readonly responseHead?: Step
   /** Asking for it makes the gate hold the upstream's answer, decoded, up to its limit. */
   readonly responseBody?: Step
+  /** As `responseBody`, for whom the beginning of some answers will do: nothing large or endless is held for it. */
+  readonly responsePart?: ResponsePart
+  /** Looks at a request that was refused before it had an operation. Asked of the program for unlisted paths. */
+  readonly stray?: (stray: Stray) => readonly RuleMatch[]
   /** Runs once when the exchange is over, however it ended. Sees, changes nothing. */
   readonly end?: (exchange: Exchange) => void
   /** Whether a request header (lower-case name) may reach the upstream. All guards must agree. */
@@ -64,6 +75,19 @@ export interface Steps {
   readonly requestBytesMax?: number
   /** The largest response body in bytes that may be held for `responseBody`. The smallest of all guards counts. */
   readonly responseBytesMax?: number
+}
+
+/**
+ * A look at the beginning of an answer. Where it may refuse, the answer is held until so much is there, and streams on after
+ * it; where it observes, the answer streams at once and the look comes at the end.
+ */
+export interface ResponsePart {
+  /** How much of the body, decoded from its content coding, the step sees at most. */
+  readonly bytesMax: number
+  /** Whether it wants to see this answer, of which status and headers are known. */
+  readonly wants: (exchange: Exchange) => boolean
+  /** Finds in `exchange.response.body` what there is of it. Changes nothing. */
+  readonly step: Step
 }
 
 /** Everything a guard may touch outside its arguments. */

@@ -28,6 +28,7 @@ import { acmeAnswer, isAcmeChallenge, redirectToHttps } from './redirect.ts'
 import { type CutCode, type Refused, rawRefusal, refusals, refuseReply } from './refusal.ts'
 import type { OutgoingReply } from './reply.ts'
 import { requestId } from './request-id.ts'
+import { readStray, type StrayMessage, strayOf } from './stray.ts'
 import { type CertificateInUse, openTlsFront, type TlsFront } from './tls/front.ts'
 import type { Denial } from './verdict.ts'
 
@@ -358,9 +359,9 @@ class Wire implements Listener {
     ;(server as HttpServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = false
     const onRequest = (request: IncomingMessage, reply: ServerResponse) => {
       const connection = (request.socket as Known)[connectionOf]!
-      if (!connection.begin(request, reply)) return this.#refuse(reply, refusals.pipelining, connection)
+      if (!connection.begin(request, reply)) return this.#refuse(reply, refusals.pipelining, connection, request)
       if (request.rawHeaders.length > this.#limits.headerCount * 2) {
-        return this.#refuse(reply, refusals.headerCount, connection)
+        return this.#refuse(reply, refusals.headerCount, connection, request)
       }
       if (this.#draining || connection.requests >= this.#limits.requestsPerConnection) reply.shouldKeepAlive = false
       serve(request, reply, connection)
@@ -381,15 +382,15 @@ class Wire implements Listener {
         return this.#refuseRaw(refusals.plain, connection)
       }
       if (request.rawHeaders.length > this.#limits.headerCount * 2)
-        return this.#refuseRaw(refusals.headerCount, connection)
+        return this.#refuseRaw(refusals.headerCount, connection, strayOf(request))
       if (connection.reply !== undefined && !connection.reply.writableFinished) {
-        return this.#refuseRaw(refusals.upgrade, connection)
+        return this.#refuseRaw(refusals.upgrade, connection, strayOf(request))
       }
       connection.phase = 'upgraded'
       this.#options.handlers.upgrade(request, stream, head, connection.peer!)
     })
-    server.on('connect', (_request: IncomingMessage, stream: Socket) =>
-      this.#refuseRaw(refusals.method, (stream as Known)[connectionOf]!),
+    server.on('connect', (request: IncomingMessage, stream: Socket) =>
+      this.#refuseRaw(refusals.method, (stream as Known)[connectionOf]!, strayOf(request)),
     )
     server.on('clientError', (error: ParserError, stream: Socket) => {
       const connection = (stream as Known)[connectionOf]
@@ -402,7 +403,7 @@ class Wire implements Listener {
   #refuseExpectation(request: IncomingMessage, reply: ServerResponse): void {
     const connection = (request.socket as Known)[connectionOf]!
     connection.begin(request, reply)
-    this.#refuse(reply, refusals.expectation, connection)
+    this.#refuse(reply, refusals.expectation, connection, request)
   }
 
   #serve(request: IncomingMessage, reply: ServerResponse, connection: Connection): void {
@@ -419,7 +420,7 @@ class Wire implements Listener {
     const redirect = () => {
       const now = this.#options.now()
       const refusal = redirectToHttps(request, reply, connection.peer!, now, httpsPort)
-      if (refusal !== undefined) this.#tell(refusal, requestId(now), connection.peer!.address)
+      if (refusal !== undefined) this.#tell(refusal, requestId(now), connection.peer!)
     }
     if (!isAcmeChallenge(request.url!)) redirect()
     else void this.#answerAcme(request, reply).then((answered) => answered || redirect())
@@ -443,15 +444,15 @@ class Wire implements Listener {
     // A connection that was opened ahead of need and never used: no answer is owed.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && connection.stream.bytesRead === 0
     if (silent) connection.stream.destroy()
-    else this.#refuseRaw(refusalFor(error, connection), connection)
+    else this.#refuseRaw(refusalFor(error, connection), connection, strayFrom(error, connection))
   }
 
   /** Answers over the bare connection, where there is no reply to answer by. */
-  #refuseRaw(refusal: Denial, connection: Connection): void {
+  #refuseRaw(refusal: Denial, connection: Connection, message?: StrayMessage): void {
     const { reply, request, stream } = connection
     connection.phase = 'refused'
     const id = requestId(this.#options.now())
-    this.#tell(refusal, id, connection.peer!.address)
+    this.#tell(refusal, id, connection.peer!, message)
     const finish = () => {
       if (stream.destroyed || !stream.writable) {
         stream.destroy()
@@ -477,10 +478,15 @@ class Wire implements Listener {
     }
   }
 
-  #refuse(reply: ServerResponse | Http2ServerResponse, refusal: Denial, connection: Connection): void {
+  #refuse(
+    reply: ServerResponse | Http2ServerResponse,
+    refusal: Denial,
+    connection: Connection,
+    request: IncomingRequest,
+  ): void {
     const id = requestId(this.#options.now())
-    this.#tell(refusal, id, connection.peer!.address)
     refuseReply(reply, refusal, id)
+    this.#tell(refusal, id, connection.peer!, strayOf(request))
   }
 
   // HTTP/2
@@ -507,7 +513,7 @@ class Wire implements Listener {
       const connection = this.#beginStream(request)
       if (connection === undefined) return
       const refusal = checkFields(request.rawHeaders, limits)
-      if (refusal !== undefined) return this.#refuse(reply, refusal, connection)
+      if (refusal !== undefined) return this.#refuse(reply, refusal, connection, request)
       // The overloads of `end` keep the types apart, not the values.
       this.#options.handlers.request(request, reply as unknown as OutgoingReply, connection.peer!)
     }
@@ -515,11 +521,11 @@ class Wire implements Listener {
     server.on('checkContinue', onRequest)
     server.on('checkExpectation', (request: Http2ServerRequest, reply: Http2ServerResponse) => {
       const connection = this.#beginStream(request)
-      if (connection !== undefined) this.#refuse(reply, refusals.expectation, connection)
+      if (connection !== undefined) this.#refuse(reply, refusals.expectation, connection, request)
     })
     server.on('connect', (request: Http2ServerRequest, reply: Http2ServerResponse) => {
       const connection = this.#beginStream(request)
-      if (connection !== undefined) this.#refuse(reply, refusals.method, connection)
+      if (connection !== undefined) this.#refuse(reply, refusals.method, connection, request)
     })
     server.on('sessionError', ignore)
     return server
@@ -589,13 +595,14 @@ class Wire implements Listener {
     } else if (connection.session !== undefined) {
       const refusal = finding === 'slow-body' ? refusals.slowBody : refusals.requestTimeout
       connection.phase = 'refused'
-      this.#tell(refusal, requestId(this.#options.now()), connection.peer!.address)
+      this.#tell(refusal, requestId(this.#options.now()), connection.peer!)
       connection.session.destroy(new Error(refusal.code), h2.NGHTTP2_ENHANCE_YOUR_CALM)
     } else this.#refuseRaw(refusals.slowBody, connection)
   }
 
-  #tell(refusal: Denial, id: string, address: string): void {
-    this.#options.onRefused?.({ id, status: refusal.status, code: refusal.code, address })
+  #tell(refusal: Denial, id: string, peer: Peer, message?: StrayMessage): void {
+    const stray = message === undefined ? undefined : { ...message, id, peer, receivedAt: this.#options.now() }
+    this.#options.onRefused?.({ id, status: refusal.status, code: refusal.code, address: peer.address, stray })
   }
 
   #cut(code: CutCode, address: string): void {
@@ -622,6 +629,15 @@ function checkFields(rawHeaders: readonly string[], limits: ConnectionLimits): D
 }
 
 type ParserError = Error & { code?: string; bytesParsed?: number; rawPacket?: Buffer }
+
+/** The request that the parser gave up at; `undefined` where that was within a body, whose request is on its way already. */
+function strayFrom({ rawPacket, bytesParsed = 0 }: ParserError, connection: Connection): StrayMessage | undefined {
+  if (rawPacket === undefined || rawPacket.length === 0 || connection.request?.complete === false) return undefined
+  if (connection.requests === 0) return readStray(rawPacket)
+  // Requests that were served may stand before it in the packet.
+  const served = rawPacket.lastIndexOf('\r\n\r\n', bytesParsed)
+  return readStray(served === -1 ? rawPacket : rawPacket.subarray(served + 4))
+}
 
 const unknownMethod = /^[A-Z][A-Z-]{0,31} \S/
 

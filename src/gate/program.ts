@@ -1,8 +1,10 @@
 import type { Operation } from '../openapi/operation.ts'
+import type { RuleMatch } from '../traffic/passage.ts'
 import type { Exchange } from './exchange.ts'
-import type { Step } from './guard.ts'
+import type { ResponsePart, Step } from './guard.ts'
 import type { HeaderRules } from './headers.ts'
 import type { Peer } from './peer.ts'
+import type { Stray } from './stray.ts'
 import { type Denial, denial, type Verdict } from './verdict.ts'
 
 /** All that will happen to a request for one operation: one flat array of steps per phase, and what is known at load. */
@@ -10,8 +12,12 @@ export interface Program {
   readonly operation: Operation
   readonly requestHead: readonly Step[]
   readonly requestBody: readonly Step[]
+  /** Whether a request's body must be read; `undefined` where it always must, or where no step asks for it. */
+  readonly readsRequestBody: ((exchange: Exchange) => boolean) | undefined
   readonly responseHead: readonly Step[]
   readonly responseBody: readonly Step[]
+  readonly responsePart: readonly PartStep[]
+  readonly stray: readonly ((stray: Stray) => readonly RuleMatch[])[]
   readonly end: readonly ((exchange: Exchange) => void)[]
   /** Which of the caller's headers reach the upstream. */
   readonly requestHeaders: HeaderRules
@@ -31,6 +37,12 @@ export interface Program {
   readonly streams: boolean
   /** For `explain`: the guards of each phase in running order. */
   readonly listing: readonly { readonly guard: string; readonly phase: string; readonly mode: string }[]
+}
+
+/** A look at the beginning of an answer, as it runs. */
+export interface PartStep extends ResponsePart {
+  /** Whether it may refuse, so that the answer must wait for it. */
+  readonly enforced: boolean
 }
 
 /** The headers that stand on every reply over this connection. */

@@ -1,6 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { docsBase } from './reply.ts'
+import type { Stray } from './stray.ts'
 import { type Denial, denial } from './verdict.ts'
 
 /** What is refused before there is an exchange: by the connection's limits or the protocol's parser. */
@@ -31,6 +32,8 @@ export interface Refused {
   readonly status: number
   readonly code: string
   readonly address: string
+  /** The request itself, as far as it can be told; for guards that look at what was refused. */
+  readonly stray?: Stray | undefined
 }
 
 /** Codes of connections that are cut without an answer. */

@@ -70,6 +70,24 @@ describe('O1: an activity line', () => {
     expect(record.fault).toBe('client.gone')
   })
 
+  test('O1: names the rules that fitted, at most twenty, and shows no secret of them', () => {
+    const match = { rule: 942100, message: 'SQL injection', severity: 'CRITICAL', score: 5, tags: ['attack-sqli'] }
+    const { matches } = toRecord(
+      aPassage({
+        matches: [
+          { ...match, variable: 'ARGS:q', data: "' or 1=1" },
+          { ...match, variable: 'ARGS:password', data: 'hunter2' },
+          ...Array.from({ length: 50 }, () => ({ ...match, variable: 'ARGS:x', data: undefined })),
+        ],
+      }),
+      policy,
+    )
+    expect(matches).toHaveLength(20)
+    expect(matches![0]).toEqual({ ...match, variable: 'ARGS:q', data: "' or 1=1" })
+    expect(matches![1]).toEqual({ ...match, variable: 'ARGS:password' })
+    expect(toRecord(aPassage(), policy)).not.toHaveProperty('matches')
+  })
+
   test.each([
     [0, '1970-01-01T00:00:00.000Z'],
     [Date.UTC(2026, 0, 1) - 1, '2025-12-31T23:59:59.999Z'],
@@ -114,6 +132,18 @@ describe('O1: an activity line', () => {
       .map((pairs) => pairs.flat()),
     denial: fc.option(fc.record({ code: anything, detail: anything, evidence: fc.anything() }), { nil: undefined }),
     observed: fc.array(fc.record({ code: anything, evidence: fc.anything() }), { maxLength: 3 }),
+    matches: fc.array(
+      fc.record({
+        rule: fc.nat(),
+        message: anything,
+        severity: maybe,
+        score: fc.nat(),
+        tags: fc.array(anything),
+        variable: anything,
+        data: maybe,
+      }),
+      { maxLength: 3 },
+    ),
     fault: maybe,
     traceId: maybe,
   })

@@ -1,7 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Lru } from '../base/lru.ts'
-import { isHarmless, masked, pathMask, scrub, scrubAddress } from './mask.ts'
-import type { Passage } from './passage.ts'
+import {
+  isHarmless,
+  masked,
+  matchedData,
+  matchedVariable,
+  pathMask,
+  scrub,
+  scrubAddress,
+  sensitiveWords,
+} from './mask.ts'
+import type { Passage, RuleMatch } from './passage.ts'
 import type { TrafficRecord } from './record.ts'
 
 /** What may stand in a record: an allow-list. Everything else is masked. */
@@ -56,6 +65,7 @@ export function toLine(passage: Passage, policy: RecordPolicy): string {
   if (passage.observed.length > 0) {
     line += `,"observed":[${passage.observed.map((denial) => quote(denial.code)).join(',')}]`
   }
+  if (passage.matches.length > 0) line += matches(passage.matches)
   if (passage.fault !== undefined) line += `,"fault":${quote(passage.fault)}`
   if (passage.traceId !== undefined) line += `,"traceId":${quote(passage.traceId)}`
   return `${line}}`
@@ -94,6 +104,23 @@ export function safeJson(value: unknown, bytesMax = 4_096): string | undefined {
   } catch {
     return '"unprintable"'
   }
+}
+
+/** Of more rules than these, the first stand in the line. */
+const matchesMax = 20
+const tagsMax = 16
+
+function matches(found: readonly RuleMatch[]): string {
+  const texts = found.slice(0, matchesMax).map(({ rule, message, severity, score, tags, variable, data }) => {
+    const shown = data === undefined ? undefined : matchedData(variable, data)
+    return (
+      `{"rule":${number(rule)},"message":${quote(scrub(message.slice(0, 256)))}` +
+      `${severity === undefined ? '' : `,"severity":${quote(severity)}`},"score":${number(score)}` +
+      `,"variable":${quote(matchedVariable(variable))}${shown === undefined ? '' : `,"data":${quote(shown)}`}` +
+      `,"tags":[${tags.slice(0, tagsMax).map((tag) => quote(tag.slice(0, 128)))}]}`
+    )
+  })
+  return `,"matches":[${texts}]`
 }
 
 const sensitiveKey = /^(?:authorization|cookie|set-cookie|password|secret|token|key|apiKey|jwt|body)$/i
@@ -255,9 +282,6 @@ function headerWriter(listed: readonly string[]): HeaderWriter {
 
 /** Words, with a short number at the end of one: `x-api-key`, `x-amz-content-sha256`. A caller can put a secret into a name. */
 const plainHeader = /^[a-z]{1,20}\d{0,3}(?:-[a-z]{1,20}\d{0,3})*$/
-
-/** Words that the masks watch for in values, but that are honest in the name of a parameter: `api_key`. */
-const sensitiveWords = /secret|passw|credential|canary|api[-_]?key|token[-_]/g
 
 function repeats(headers: readonly string[], at: number): boolean {
   const name = headers[at]!

@@ -1,6 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isHarmless, masked, pathMask, scrub, scrubAddress, valueCharsMax } from './mask.ts'
+import {
+  isHarmless,
+  masked,
+  matchedData,
+  matchedVariable,
+  pathMask,
+  scrub,
+  scrubAddress,
+  valueCharsMax,
+} from './mask.ts'
 
 const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLXRoYXQtbG9va3MtcmFuZG9t'
 
@@ -138,5 +147,47 @@ describe('O2: paths', () => {
 
   test('cuts a path of endless segments', () => {
     expect(pathMask('/*')('/a'.repeat(8_000)).length).toBeLessThan(valueCharsMax + 10)
+  })
+})
+
+describe('O2: what fitted a rule', () => {
+  test.each([
+    ['ARGS:q', "1' OR '1'='1"],
+    ['ARGS:json.order.note', '<script>alert(1)</script>'],
+    ['REQUEST_URI', '../../../../etc/passwd'],
+    ['REQUEST_HEADERS:User-Agent', 'sqlmap/1.7'],
+  ])('shows the attack in %s', (variable, data) => {
+    expect(matchedData(variable, data)).toBe(data)
+  })
+
+  test.each([
+    'REQUEST_COOKIES:theme',
+    'REQUEST_HEADERS:Authorization',
+    'REQUEST_HEADERS:Cookie',
+    'REQUEST_HEADERS:X-Api-Key',
+    'RESPONSE_HEADERS:Set-Cookie',
+    'ARGS:password',
+    'ARGS:json.user.newPassword',
+    'ARGS:access_token',
+    'ARGS:json.contact.email',
+  ])('shows nothing of %s', (variable) => {
+    expect(matchedData(variable, "' OR 1=1")).toBeUndefined()
+  })
+
+  test('masks a secret that stands beside the attack, and cuts', () => {
+    expect(matchedData('REQUEST_BODY', "password=hunter2&q=' or 1=1")).not.toContain('hunter2')
+    expect(matchedData('ARGS:q', 'a '.repeat(500))).toHaveLength(101)
+  })
+
+  test.each([
+    ['ARGS:json.items.0.note', 'ARGS:json.items.0.note'],
+    ['ARGS_NAMES:sort-by', 'ARGS_NAMES:sort-by'],
+    ['ARGS:new_password', 'ARGS:new_password'],
+    [`ARGS:${jwt}`, `ARGS:${masked}.${masked}.${masked}`],
+    ["ARGS_NAMES:x' OR 1=1", `ARGS_NAMES:${masked}`],
+    ['ARGS:a.pk_live_51HxQ2eZv.b', `ARGS:a.${masked}.b`],
+    ['REQUEST_LINE', 'REQUEST_LINE'],
+  ])('the name of %s is shown as %s', (variable, shown) => {
+    expect(matchedVariable(variable)).toBe(shown)
   })
 })

@@ -133,6 +133,39 @@ function passesLuhn(text: string): boolean {
 const sensitiveName =
   /token|secret|passw|pwd|otp|code|key|jwt|sig|session|auth|mail|phone|iban|card|pan$|ssn|tax|birth|credential/i
 
+/** What a rule's match shows of a value. */
+const matchCharsMax = 100
+const credentialHeader = /^(?:proxy-)?authorization$|cookie/i
+const plainPiece = /^[\w[\]$~-]{1,64}$/
+/** Words that the masks watch for in values, but that are honest in a name: `password`, `api_key`. */
+export const sensitiveWords = /secret|passw|credential|canary|api[-_]?key|token[-_]/gi
+
+/**
+ * What fitted a rule, as it may be shown; `undefined` where credentials or personal data are kept. An attack may be shown, and
+ * is what the operator must see; a secret that it stands in may not.
+ */
+export function matchedData(variable: string, data: string): string | undefined {
+  const colon = variable.indexOf(':')
+  const collection = colon === -1 ? variable : variable.slice(0, colon)
+  const name = colon === -1 ? '' : variable.slice(colon + 1)
+  if (collection.endsWith('COOKIES') || credentialHeader.test(name) || sensitiveName.test(name)) return undefined
+  // The file that attacks ask for most is no password.
+  const pieces = data.slice(0, matchCharsMax * 2).split(/(\betc\/passwd\b)/i)
+  const text = pieces.map((piece, index) => (index % 2 === 1 ? piece : scrub(piece))).join('')
+  return text.length > matchCharsMax ? `${text.slice(0, matchCharsMax)}…` : text
+}
+
+/** `ARGS:order.note`, a name in it masked where it looks like anything but a name: callers choose names. */
+export function matchedVariable(variable: string): string {
+  const colon = variable.indexOf(':')
+  if (colon === -1) return variable.slice(0, 64)
+  const pieces = variable.slice(colon + 1, colon + 257).split('.')
+  const shown = pieces.map((piece) =>
+    (plainPiece.test(piece) && isHarmless(piece.replace(sensitiveWords, ''))) || piece === '' ? piece : masked,
+  )
+  return `${variable.slice(0, colon)}:${shown.join('.')}`
+}
+
 /** What of a path may be shown, for one route: the template's own words always, values where they are harmless. */
 export function pathMask(route: string): (path: string) => string {
   const parts = route.split('/').map((part) => {

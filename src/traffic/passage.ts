@@ -1,5 +1,19 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
+/** A rule of a rule set that fitted a request or its answer, whether or not that led to a refusal. */
+export interface RuleMatch {
+  readonly rule: number
+  readonly message: string
+  /** `CRITICAL`, `WARNING` …; what it adds to a score. */
+  readonly severity: string | undefined
+  readonly score: number
+  readonly tags: readonly string[]
+  /** Where it fitted: `ARGS:q`, `REQUEST_HEADERS:User-Agent`. */
+  readonly variable: string
+  /** What fitted, cut but not masked: that is for whoever writes it down. */
+  readonly data: string | undefined
+}
+
 /**
  * What the gate tells of an exchange that is over. References only, nothing masked yet: what may leave the process
  * is decided where it is written down (see `record.ts`).
@@ -36,6 +50,7 @@ export interface Passage {
   readonly responseHeaders: readonly string[]
   readonly denial: { readonly code: string; readonly detail: string; readonly evidence?: unknown } | undefined
   readonly observed: readonly { readonly code: string; readonly evidence?: unknown }[]
+  readonly matches: readonly RuleMatch[]
   /** What went wrong without anybody refusing: `upstream.reset`, `client.gone`. */
   readonly fault: string | undefined
   readonly traceId: string | undefined
@@ -63,6 +78,7 @@ export function unroutedPassage(
     requestHeaders: {},
     responseHeaders: [],
     observed: [],
+    matches: [],
     fault: undefined,
     traceId: undefined,
     ...known,

@@ -1,3 +1,16 @@
+/** A rule that fitted: what it is, and where it fitted. */
+export interface RecordedMatch {
+  readonly rule: number
+  readonly message: string
+  readonly severity?: string
+  readonly score: number
+  /** `ARGS:q`; a name that looks like a secret is masked. */
+  readonly variable: string
+  /** What fitted, cut and masked; left out where credentials are kept. */
+  readonly data?: string
+  readonly tags: readonly string[]
+}
+
 /** The record an exchange leaves: one line of NDJSON, version 1. What is secret is not in it. */
 export interface TrafficRecord {
   readonly v: 1
@@ -32,6 +45,8 @@ export interface TrafficRecord {
   readonly denial: { readonly code: string; readonly evidence?: unknown } | undefined
   /** What `observe` would have refused. */
   readonly observed: readonly string[] | undefined
+  /** Rules that fitted, whether or not that led to a refusal. */
+  readonly matches: readonly RecordedMatch[] | undefined
   /** What went wrong without anybody refusing: `upstream.reset`, `client.gone`. */
   readonly fault: string | undefined
   readonly traceId: string | undefined

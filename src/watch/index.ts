@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { type Passage, type Sink, unroutedPassage } from '../traffic/passage.ts'
+import { type Passage, type RuleMatch, type Sink, unroutedPassage } from '../traffic/passage.ts'
 import { type ActivityLogSettings, createActivityLog } from './activity-log.ts'
 import { openControl } from './control.ts'
 import { type Endpoint, serveMetrics } from './endpoint.ts'
@@ -39,6 +39,8 @@ export interface WatchOptions {
   readonly notReady?: () => string | undefined | Promise<string | undefined>
   /** More for `portcullis status`: merged into what the control socket answers. */
   readonly status?: () => Readonly<Record<string, unknown>>
+  /** Told of every exchange as it is, before anything is masked. */
+  readonly onPassage?: Sink
   /** For tests: where activity lines go. */
   readonly outlet?: (file: string | undefined) => Outlet
 }
@@ -52,6 +54,8 @@ export interface EarlyRefusal {
   readonly protocol?: string | undefined
   readonly detail?: string | undefined
   readonly evidence?: unknown
+  /** Rules that fitted the request, as far as it could be told. */
+  readonly matches?: readonly RuleMatch[] | undefined
 }
 
 /** Turns exchanges into lines, numbers and explanations. */
@@ -129,6 +133,7 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
 
   const sink: Sink = (passage) => {
     try {
+      options.onPassage?.(passage)
       metrics.observe(passage)
       const line = activity.take(passage)
       // The usual exchange: nobody refused, nothing failed.
@@ -136,7 +141,8 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
         passage.denial === undefined &&
         passage.fault === undefined &&
         passage.status < 500 &&
-        passage.observed.length === 0
+        passage.observed.length === 0 &&
+        passage.matches.length === 0
       ) {
         return
       }
@@ -150,8 +156,9 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
   return {
     sink,
     refusedEarly(refusal) {
-      metrics.refusedEarly(refusal.code, refusal.status)
+      metrics.refusedEarly(refusal.code, refusal.status, refusal.matches)
       const passage = earlyPassage(refusal, now())
+      options.onPassage?.(passage)
       const line = activity.take(passage)
       recurring.note(passage)
       if (passage.id !== '') recent.add(passage, line ?? activity.lineOf(passage))
@@ -213,7 +220,8 @@ function countLog({ registry }: Metrics, counts: ReturnType<typeof createActivit
   })
 }
 
-function earlyPassage({ status, code, address, id, protocol, detail, evidence }: EarlyRefusal, now: number): Passage {
+function earlyPassage(refusal: EarlyRefusal, now: number): Passage {
+  const { status, code, address, id, protocol, detail, evidence, matches = [] } = refusal
   return unroutedPassage({
     id: id ?? '',
     protocol: protocol ?? '-',
@@ -221,5 +229,6 @@ function earlyPassage({ status, code, address, id, protocol, detail, evidence }:
     status,
     address,
     denial: { code, detail: detail ?? '', evidence },
+    matches,
   })
 }

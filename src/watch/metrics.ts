@@ -1,7 +1,7 @@
 import { readdir, readFileSync } from 'node:fs'
 import { monitorEventLoopDelay, PerformanceObserver, performance } from 'node:perf_hooks'
 import type { Clock } from '../base/clock.ts'
-import type { Passage } from '../traffic/passage.ts'
+import type { Passage, RuleMatch } from '../traffic/passage.ts'
 import {
   type Counter,
   createRegistry,
@@ -18,7 +18,7 @@ export interface Metrics {
   /** Counts an exchange that is over. */
   readonly observe: (passage: Passage) => void
   /** Counts a refusal that never became an exchange. */
-  readonly refusedEarly: (code: string, status: number) => void
+  readonly refusedEarly: (code: string, status: number, matches?: readonly RuleMatch[]) => void
   /** Says how a (re)load of the configuration went. */
   readonly reloaded: (succeeded: boolean) => void
   /** Lets a reader be asked, at every scrape, which certificates clients see and when they end (ms since the epoch). */
@@ -109,6 +109,12 @@ export function createMetrics({ version, now = Date.now, seriesMax = 3_000 }: Me
       { labels: ['code', 'status'], seriesMax: 200 },
     ),
   )
+  const matched = countBy(
+    registry.counter('portcullis_rule_matches_total', 'Rules that fitted a request or its answer, refused or not.', {
+      labels: ['api', 'rule'],
+      seriesMax: 1_000,
+    }),
+  )
   const inFlight = registry.gauge('portcullis_http_requests_in_flight', 'Exchanges under way.').with()
   const reloads = registry.counter('portcullis_config_reloads_total', 'Loads of the configuration, by result.', {
     labels: ['result'],
@@ -195,8 +201,12 @@ export function createMetrics({ version, now = Date.now, seriesMax = 3_000 }: Me
       if (passage.denial !== undefined) denied(passage.api, passage.denial.code)
       if (passage.fault !== undefined) faulted(passage.api, passage.fault)
       if (passage.observed.length > 0) for (const denial of passage.observed) observed(passage.api, denial.code)
+      if (passage.matches.length > 0) for (const { rule } of passage.matches) matched(passage.api, `${rule}`)
     },
-    refusedEarly: (code, status) => early(code, `${status}`),
+    refusedEarly(code, status, matches = []) {
+      early(code, `${status}`)
+      for (const { rule } of matches) matched('-', `${rule}`)
+    },
     reloaded(succeeded) {
       reloads.with(succeeded ? 'succeeded' : 'failed').add(1)
       reloadSucceeded.set(succeeded ? 1 : 0)

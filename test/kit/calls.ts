@@ -92,6 +92,8 @@ export function makeExchange(operation: Operation, input: CallInput = {}): Excha
       id: `req_${calls++}`,
       method: input.method ?? operation.method,
       target: { path: operation.path, query: '', authority: 'api.example.test' },
+      rawTarget: operation.path,
+      protocol: 'HTTP/1.1',
       headers,
       rawHeaders: Object.entries(headers).flatMap(([name, value]) => [name, String(value)]),
       peer: { address, encrypted: true, certificate: undefined, trusted: false, ...peer },

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { silentLogger } from '../../src/base/log.ts'
-import { Exchange, type Slot } from '../../src/gate/exchange.ts'
+import { Exchange, type Protocol, type Slot } from '../../src/gate/exchange.ts'
 import type { Guard, Host, Steps } from '../../src/gate/guard.ts'
 import type { Principal } from '../../src/gate/principal.ts'
 import { UpstreamReply } from '../../src/gate/upstream-reply.ts'
@@ -74,6 +74,10 @@ export interface ExchangeInput {
   readonly operation?: Operation
   readonly method?: string
   readonly path?: string
+  /** As it stood on the wire, where that is something else. */
+  readonly rawTarget?: string
+  readonly protocol?: Protocol
+  readonly rawHeaders?: readonly string[]
   readonly query?: string
   readonly authority?: string
   readonly headers?: IncomingHttpHeaders
@@ -94,8 +98,11 @@ export function makeExchange(input: ExchangeInput = {}): Exchange {
       id: 'req_test',
       method: input.method ?? 'GET',
       target: { path: input.path ?? '/orders', query: input.query ?? '', authority: input.authority ?? 'api.example' },
+      rawTarget: input.rawTarget ?? (input.path ?? '/orders') + (input.query ? `?${input.query}` : ''),
+      protocol: input.protocol ?? 'HTTP/1.1',
       headers: input.headers ?? {},
-      rawHeaders: [],
+      rawHeaders:
+        input.rawHeaders ?? Object.entries(input.headers ?? {}).flatMap(([name, value]) => [name, String(value)]),
       peer: { address, encrypted: input.encrypted ?? false, certificate: undefined, trusted: false },
       address,
       receivedAt: 0,

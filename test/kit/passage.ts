@@ -26,6 +26,7 @@ export function aPassage(change: Partial<Passage> = {}): Passage {
     responseHeaders: ['Content-Type', 'application/json'],
     denial: undefined,
     observed: [],
+    matches: [],
     fault: undefined,
     traceId: undefined,
     ...change,
