@@ -1,0 +1,169 @@
+import type { Program, RequestHead, ResponseHead, Trace, Transaction } from '../../waf/engine/index.ts'
+import { logLine } from '../../waf/engine/index.ts'
+import type { Seen } from './judge.ts'
+import type { FtwStage } from './read.ts'
+
+/**
+ * What the CRS project sets for its own tests, in the container of its CI: all rules, low limits so that small requests reach
+ * them, nothing blocked, responses read. To be put before `crs-setup.conf`.
+ */
+export const ftwSetup = `
+SecRuleEngine DetectionOnly
+SecRequestBodyAccess On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain text/html text/xml application/json
+SecAction "id:900005,phase:1,nolog,pass,\\
+  ctl:ruleEngine=DetectionOnly,\\
+  ctl:ruleRemoveById=910000,\\
+  setvar:tx.blocking_paranoia_level=4,\\
+  setvar:tx.crs_validate_utf8_encoding=1,\\
+  setvar:tx.arg_name_length=100,\\
+  setvar:tx.arg_length=400,\\
+  setvar:tx.total_arg_length=64000,\\
+  setvar:tx.max_num_args=255,\\
+  setvar:tx.max_file_size=64100,\\
+  setvar:tx.combined_file_sizes=65535"
+`
+
+/** Sends a stage's request through rules without a socket, and the reply of the server that the tests were written for. */
+export function runInProcess(
+  program: Program,
+  stage: FtwStage,
+  options: { readonly trace?: Trace; readonly id?: string } = {},
+): { readonly seen: Seen; readonly transaction: Transaction | undefined } {
+  const request = readRequest(stage.request, options.id ?? 'ftw')
+  if (request === undefined) return { seen: { status: 400, ids: [], log: [] }, transaction: undefined }
+  const { head, body } = request
+  const transaction = program.begin(head, options.trace && { trace: options.trace })
+  const status = exchange(transaction, request, body)
+  transaction.end()
+  const { matches } = transaction
+  return {
+    seen: {
+      status: head.protocol === '' ? undefined : status,
+      ids: matches.map(({ rule }) => rule.id),
+      log: matches.map((match) => logLine(match, transaction)),
+    },
+    transaction,
+  }
+}
+
+/** All phases but the last; tells the status that a client would see. */
+function exchange(transaction: Transaction, request: Request, body: Buffer | undefined): number {
+  const stopped = transaction.requestHead() ?? transaction.requestBody(body)
+  if (stopped !== undefined) return stopped.status
+  const refused = isRefused(request.head)
+  const reply = refused ? { status: 400, headers: [], body: Buffer.alloc(0) } : replyTo(request)
+  const { status, headers } = reply
+  const late =
+    transaction.responseHead({ status, protocol: 'HTTP/1.1', headers }) ?? transaction.responseBody(reply.body)
+  return late?.status ?? status
+}
+
+interface Request {
+  readonly head: RequestHead
+  readonly body: Buffer | undefined
+}
+
+/** Reads what can be read; `undefined` where even the lines of the head cannot be told apart. */
+function readRequest(bytes: Buffer, id: string): Request | undefined {
+  const text = bytes.toString('latin1')
+  const headEnd = text.indexOf('\r\n\r\n')
+  const [line = '', ...fields] = text.slice(0, headEnd < 0 ? text.length : headEnd).split('\r\n')
+  const parts = /^(\s*\S*) (.*?)(?: (\S*))?$/s.exec(line)
+  if (parts === null || fields.some((field) => /[\r\n]/.test(field) || !field.includes(':'))) return undefined
+  const headers = fields.flatMap((field) => {
+    const colon = field.indexOf(':')
+    return [field.slice(0, colon), field.slice(colon + 1).trim()]
+  })
+  const chunked = /\bchunked\b/i.test(header(headers, 'transfer-encoding') ?? '')
+  const rest = bytes.subarray(headEnd + 4)
+  const length = Number(header(headers, 'content-length') ?? 0)
+  const body = chunked ? dechunked(rest) : rest.subarray(0, Number.isSafeInteger(length) ? length : 0)
+  const head: RequestHead = {
+    method: parts[1]!,
+    uri: parts[2]!,
+    protocol: parts[3] ?? '',
+    // Transfer-Encoding overrides Content-Length, which is not to be believed then (RFC 9112, section 6.3).
+    headers: chunked ? withoutContentLength(headers) : headers,
+    client: { address: '127.0.0.1', port: 50_000 },
+    server: { address: '127.0.0.1', port: 80 },
+    id,
+    receivedAt: 0,
+  }
+  return { head, body: body.length === 0 ? undefined : body }
+}
+
+function header(headers: readonly string[], name: string): string | undefined {
+  const at = headers.findIndex((text, index) => index % 2 === 0 && text.toLowerCase() === name)
+  return at < 0 ? undefined : headers[at + 1]
+}
+
+function withoutContentLength(headers: readonly string[]): string[] {
+  return headers.filter((_, index) => headers[index - (index % 2)]!.toLowerCase() !== 'content-length')
+}
+
+function dechunked(bytes: Buffer): Buffer {
+  const chunks: Buffer[] = []
+  let at = 0
+  for (;;) {
+    const lineEnd = bytes.indexOf('\r\n', at)
+    const length = Number.parseInt(bytes.toString('latin1', at, Math.max(at, lineEnd)), 16)
+    if (lineEnd < 0 || !(length > 0)) return Buffer.concat(chunks)
+    chunks.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + length))
+    at = lineEnd + 2 + length + 2
+  }
+}
+
+/** Whether any strict server refuses the request: the tests ask for 400 where Apache does. */
+function isRefused({ method, uri, protocol, headers }: RequestHead): boolean {
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(method) || !/^HTTP\/(?:1\.[01]|[23](?:\.0)?)$/.test(protocol)) return true
+  const target = method === 'CONNECT' ? /^[\w.[\]:-]+:\d+$/ : /^(?:\*$|\/|https?:\/\/)[^\s#]*$/i
+  if (!target.test(uri)) return true
+  if (/[\0-\x20]/.test(uri)) return true
+  const length = header(headers, 'content-length')
+  if (length !== undefined && !/^\d+$/.test(length)) return true
+  const host = header(headers, 'host')
+  return protocol === 'HTTP/1.1' && (host === undefined || !/^[\w.[\]:-]+$/.test(host))
+}
+
+interface Reply extends Pick<ResponseHead, 'status' | 'headers'> {
+  readonly body: Buffer
+}
+
+/** As albedo replies, the server behind the WAF in the CRS project's tests: `POST /reflect` answers what the body asks for. */
+function replyTo({ head, body }: Request): Reply {
+  if (head.method !== 'POST' || !/^\/reflect(?:\/|\?|$)/.test(head.uri))
+    return { status: 200, headers: [], body: Buffer.alloc(0) }
+  let spec: unknown
+  try {
+    spec = JSON.parse(body?.toString('utf8') ?? '')
+  } catch {
+    return { status: 400, headers: ['Content-Type', 'text/plain; charset=utf-8'], body: Buffer.from('Invalid JSON') }
+  }
+  const { status, headers, body: text, encodedBody } = spec as Readonly<Record<string, unknown>>
+  const reply =
+    typeof text === 'string' && text !== '' ? Buffer.from(text) : Buffer.from(String(encodedBody ?? ''), 'base64')
+  const pairs = Object.entries((headers ?? {}) as Record<string, string>).flatMap(([name, value]) => {
+    return [name, Buffer.from(value).toString('latin1')]
+  })
+  const typed = header(pairs, 'content-type') !== undefined || reply.length === 0
+  return {
+    status: typeof status === 'number' && status > 0 ? status : 200,
+    headers: typed ? pairs : [...pairs, 'Content-Type', sniffed(reply)],
+    body: reply,
+  }
+}
+
+/** What Go's server says of a body whose type nobody named, as far as texts go. */
+function sniffed(body: Buffer): string {
+  const start = body.toString('latin1', 0, 512)
+  if (
+    /^\s*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)[\s>]/i.test(start)
+  ) {
+    return 'text/html; charset=utf-8'
+  }
+  if (/^\s*<\?xml/.test(start)) return 'text/xml; charset=utf-8'
+  if (start.startsWith('%PDF-')) return 'application/pdf'
+  return /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/.test(start) ? 'application/octet-stream' : 'text/plain; charset=utf-8'
+}
