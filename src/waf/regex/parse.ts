@@ -365,9 +365,10 @@ export function parsePattern(source: string, options: ParseOptions = {}): Parsed
         position++
         return anyByte
       case 'N':
-        if (source[position + 1] === '{')
-          fail('a named or Unicode character: not supported, patterns match bytes', offset)
         position++
+        if (source[position] === '{' && readCounts() === undefined) {
+          fail('a named or Unicode character: not supported, patterns match bytes', offset)
+        }
         return setNode(complementOf(newlineBytes))
       case 'R':
         position++
