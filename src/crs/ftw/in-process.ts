@@ -165,5 +165,6 @@ function sniffed(body: Buffer): string {
   }
   if (/^\s*<\?xml/.test(start)) return 'text/xml; charset=utf-8'
   if (start.startsWith('%PDF-')) return 'application/pdf'
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what tells bytes from text.
   return /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/.test(start) ? 'application/octet-stream' : 'text/plain; charset=utf-8'
 }

@@ -3,7 +3,7 @@ import { type Member, member, noMembers } from './member.ts'
 import type { CompiledCondition, CompiledRule, CompiledSet } from './program.ts'
 import type { Interruption, Match } from './request.ts'
 import type { State } from './state.ts'
-import { type CompiledTarget, selectMembers } from './target.ts'
+import type { CompiledTarget, Selection } from './target.ts'
 import { captureSlots } from './tx.ts'
 import { labelOf } from './variables.ts'
 
@@ -16,11 +16,22 @@ export function beginRule(state: State, rule: CompiledRule): void {
   state.keptOfRule = 0
 }
 
-/** Tests a rule, nothing skipped. What its members do when they match is done; what the rule does is up to `finishRule`. */
-export function evaluateRule(state: State, rule: CompiledRule): boolean {
+/**
+ * Gives the members that a condition must look at. All that the target means, or fewer: without those that are proved not to
+ * match, in the same order.
+ */
+export type Select = (
+  state: State,
+  condition: CompiledCondition,
+  target: CompiledTarget,
+  excluded: readonly Selection[] | undefined,
+) => readonly Member[]
+
+/** Tests a rule. What its members do when they match is done; what the rule does is up to `finishRule`. */
+export function evaluateRule(state: State, rule: CompiledRule, select: Select): boolean {
   beginRule(state, rule)
   for (const condition of rule.conditions) {
-    if (!evaluateCondition(state, rule, condition)) return false
+    if (!evaluateCondition(state, rule, condition, select)) return false
     endCondition(state)
   }
   return true
@@ -33,7 +44,12 @@ export function endCondition(state: State): void {
 }
 
 /** Tests a condition on each value that it looks at. */
-export function evaluateCondition(state: State, rule: CompiledRule, condition: CompiledCondition): boolean {
+export function evaluateCondition(
+  state: State,
+  rule: CompiledRule,
+  condition: CompiledCondition,
+  select: Select,
+): boolean {
   if (condition.targets.length === 0) {
     // A SecAction looks at nothing and always matches.
     act(state, condition)
@@ -43,7 +59,7 @@ export function evaluateCondition(state: State, rule: CompiledRule, condition: C
   const excluded = state.exclusions?.[rule.index]
   let matched = false
   for (const target of condition.targets) {
-    for (const one of selectMembers(state, target, excluded)) {
+    for (const one of select(state, condition, target, excluded)) {
       if (testMember(state, rule, condition, target, one)) matched = true
     }
   }

@@ -29,6 +29,7 @@ export function logLine(match: Match, { head, interruption }: Transaction): stri
 
 /** One line stays one line, and a quote in a value ends no field. */
 function escaped(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is escaped.
   return text.replace(/["\\\x00-\x1f\x7f-\xff]/g, (char) => {
     if (char === '"') return '\\"'
     return char === '\\' ? char : `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`

@@ -1,7 +1,10 @@
 import type { Phase } from '../seclang/rule.ts'
-import { evaluateRule, finishRule } from './evaluate.ts'
+import { evaluateRule, finishRule, type Select } from './evaluate.ts'
 import type { State } from './state.ts'
+import { selectMembers } from './target.ts'
 import { tick } from './time.ts'
+
+const selectAll: Select = (state, _, target, excluded) => selectMembers(state, target, excluded)
 
 /** Runs each rule of a phase on each value, nothing skipped: what every faster evaluator must agree with. */
 export function runPlain(state: State, phase: Phase): void {
@@ -10,7 +13,7 @@ export function runPlain(state: State, phase: Phase): void {
   while (at < rules.length && !state.stopped) {
     const rule = rules[at]!
     tick(state)
-    if (state.removed?.[rule.index] !== 1 && evaluateRule(state, rule)) at = finishRule(state, rule)
+    if (state.removed?.[rule.index] !== 1 && evaluateRule(state, rule, selectAll)) at = finishRule(state, rule)
     else at++
   }
 }

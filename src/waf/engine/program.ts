@@ -1,5 +1,5 @@
-import { type BodyLimits, bodyLimits } from '../body/values.ts'
 import type { ShapeNode } from '../body/index.ts'
+import { type BodyLimits, bodyLimits } from '../body/values.ts'
 import type { InjectionDetector } from '../injection/index.ts'
 import { compileOperator, type Operator } from '../operators/index.ts'
 import { type Budget, createBudget } from '../regex/index.ts'
@@ -10,8 +10,8 @@ import type {
   Phase,
   Rule,
   RuleSet,
-  SetVariable,
   Settings,
+  SetVariable,
   Target,
 } from '../seclang/rule.ts'
 import { createTransformations, type Transformation } from '../transform/index.ts'
@@ -182,7 +182,7 @@ export function compileProgram(rules: RuleSet, options: ProgramOptions): Program
     return own
   }
   const { settings } = rules
-  const core: Omit<Program, 'refine' | 'begin' | 'base'> = {
+  const core: Omit<ProgramCore, 'base'> = {
     settings,
     phases: {
       1: compilePhase(phases[1]),
@@ -208,14 +208,17 @@ export function compileProgram(rules: RuleSet, options: ProgramOptions): Program
     onBudget: options.onBudget ?? 'block',
     now: options.now,
     store: options.store,
-    evaluator: runPlain,
   }
-  return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all)
+  return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all, () => runPlain)
 }
 
-function toProgram(core: Omit<Program, 'refine' | 'begin'>, all: readonly Rule[]): Program {
+/** A program but for what is made of it. */
+export type ProgramCore = Omit<Program, 'refine' | 'begin' | 'evaluator'>
+
+function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: ProgramCore) => Evaluator): Program {
   const program: Program = {
     ...core,
+    evaluator: evaluatorOf(core),
     refine({ variables, exclusions = [], shape }) {
       const removed = core.removed?.slice() ?? new Uint8Array(all.length)
       const without = core.exclusions?.slice() ?? []
@@ -238,6 +241,7 @@ function toProgram(core: Omit<Program, 'refine' | 'begin'>, all: readonly Rule[]
           shape: shape ?? core.shape,
         },
         all,
+        evaluatorOf,
       )
     },
     begin: (head, { trace } = {}) => createTransaction(program, head, trace),

@@ -1,6 +1,6 @@
-import type { BodyValues } from '../body/values.ts'
-import { parseUrlEncoded, type UrlEncoded } from '../body/urlencoded.ts'
 import { splitUri, type TargetParts } from '../body/target.ts'
+import { parseUrlEncoded, type UrlEncoded } from '../body/urlencoded.ts'
+import type { BodyValues } from '../body/values.ts'
 import { lowerCase } from '../seclang/known.ts'
 import type { Phase } from '../seclang/rule.ts'
 import { type Member, noMembers } from './member.ts'

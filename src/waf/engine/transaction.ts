@@ -4,6 +4,7 @@ import { lowerCase } from '../seclang/known.ts'
 import type { Phase } from '../seclang/rule.ts'
 import { interrupt } from './evaluate.ts'
 import { member } from './member.ts'
+import { runPlain } from './plain.ts'
 import type { Program } from './program.ts'
 import type { Interruption, Match, RequestHead, ResponseHead, Trace, TransactionEvent } from './request.ts'
 import { State } from './state.ts'
@@ -102,11 +103,13 @@ function runPhase(state: State, phase: Phase, prepare?: (state: State) => void):
   state.stopped = false
   state.beganAt = program.now?.() ?? 0
   const { matching } = program
+  // Whoever asks what is looked at wants to see all of it.
+  const evaluate = state.trace === undefined ? program.evaluator : runPlain
   matching.stepsLeft = state.stepsLeft
   matching.statesLeft = state.statesLeft
   try {
     prepare?.(state)
-    if (!state.stopped) program.evaluator(state, phase)
+    if (!state.stopped) evaluate(state, phase)
   } catch (error) {
     if (!(error instanceof BudgetExceeded) && !(error instanceof RequestTooCostly)) throw error
     state.events.push({ kind: 'budget', detail: error.message })

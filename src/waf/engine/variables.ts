@@ -1,6 +1,6 @@
 import { parseCookies } from '../body/cookies.ts'
 import { requestLine } from '../body/target.ts'
-import { type BodyValues, type MultipartFlags } from '../body/values.ts'
+import type { BodyValues, MultipartFlags } from '../body/values.ts'
 import { lowerCase } from '../seclang/known.ts'
 import { type Member, member, membersOfArguments, namesOf, noMembers } from './member.ts'
 import type { State } from './state.ts'
