@@ -1,5 +1,6 @@
-import type { Program, RequestHead, ResponseHead, Trace, Transaction } from '../../waf/engine/index.ts'
+import type { Program, RequestHead, Trace, Transaction } from '../../waf/engine/index.ts'
 import { logLine } from '../../waf/engine/index.ts'
+import { type AlbedoReply, albedoReply } from './albedo.ts'
 import type { Seen } from './judge.ts'
 import type { FtwStage } from './read.ts'
 
@@ -48,25 +49,29 @@ export function runInProcess(
   }
 }
 
+const badRequest: AlbedoReply = { status: 400, headers: [], body: Buffer.alloc(0) }
+
 /** All phases but the last; tells the status that a client would see. */
-function exchange(transaction: Transaction, request: Request, body: Buffer | undefined): number {
+function exchange(transaction: Transaction, request: RawRequest, body: Buffer | undefined): number {
   const stopped = transaction.requestHead() ?? transaction.requestBody(body)
   if (stopped !== undefined) return stopped.status
   const refused = isRefused(request.head)
-  const reply = refused ? { status: 400, headers: [], body: Buffer.alloc(0) } : replyTo(request)
+  const { method, uri } = request.head
+  const reply = refused ? badRequest : albedoReply(method, uri, body)
   const { status, headers } = reply
   const late =
     transaction.responseHead({ status, protocol: 'HTTP/1.1', headers }) ?? transaction.responseBody(reply.body)
   return late?.status ?? status
 }
 
-interface Request {
+/** A request's bytes, read without asking whether a strict server would. */
+export interface RawRequest {
   readonly head: RequestHead
   readonly body: Buffer | undefined
 }
 
 /** Reads what can be read; `undefined` where even the lines of the head cannot be told apart. */
-function readRequest(bytes: Buffer, id: string): Request | undefined {
+export function readRequest(bytes: Buffer, id: string): RawRequest | undefined {
   const text = bytes.toString('latin1')
   const headEnd = text.indexOf('\r\n\r\n')
   const [line = '', ...fields] = text.slice(0, headEnd < 0 ? text.length : headEnd).split('\r\n')
@@ -125,46 +130,4 @@ function isRefused({ method, uri, protocol, headers }: RequestHead): boolean {
   if (length !== undefined && !/^\d+$/.test(length)) return true
   const host = header(headers, 'host')
   return protocol === 'HTTP/1.1' && (host === undefined || !/^[\w.[\]:-]+$/.test(host))
-}
-
-interface Reply extends Pick<ResponseHead, 'status' | 'headers'> {
-  readonly body: Buffer
-}
-
-/** As albedo replies, the server behind the WAF in the CRS project's tests: `POST /reflect` answers what the body asks for. */
-function replyTo({ head, body }: Request): Reply {
-  if (head.method !== 'POST' || !/^\/reflect(?:\/|\?|$)/.test(head.uri))
-    return { status: 200, headers: [], body: Buffer.alloc(0) }
-  let spec: unknown
-  try {
-    spec = JSON.parse(body?.toString('utf8') ?? '')
-  } catch {
-    return { status: 400, headers: ['Content-Type', 'text/plain; charset=utf-8'], body: Buffer.from('Invalid JSON') }
-  }
-  const { status, headers, body: text, encodedBody } = spec as Readonly<Record<string, unknown>>
-  const reply =
-    typeof text === 'string' && text !== '' ? Buffer.from(text) : Buffer.from(String(encodedBody ?? ''), 'base64')
-  const pairs = Object.entries((headers ?? {}) as Record<string, string>).flatMap(([name, value]) => {
-    return [name, Buffer.from(value).toString('latin1')]
-  })
-  const typed = header(pairs, 'content-type') !== undefined || reply.length === 0
-  return {
-    status: typeof status === 'number' && status > 0 ? status : 200,
-    headers: typed ? pairs : [...pairs, 'Content-Type', sniffed(reply)],
-    body: reply,
-  }
-}
-
-/** What Go's server says of a body whose type nobody named, as far as texts go. */
-function sniffed(body: Buffer): string {
-  const start = body.toString('latin1', 0, 512)
-  if (
-    /^\s*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)[\s>]/i.test(start)
-  ) {
-    return 'text/html; charset=utf-8'
-  }
-  if (/^\s*<\?xml/.test(start)) return 'text/xml; charset=utf-8'
-  if (start.startsWith('%PDF-')) return 'application/pdf'
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what tells bytes from text.
-  return /[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]/.test(start) ? 'application/octet-stream' : 'text/plain; charset=utf-8'
 }
