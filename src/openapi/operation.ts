@@ -136,6 +136,8 @@ export interface Validate {
   (value: unknown): readonly SchemaError[]
   /** What the schema says of its values' form; for reading text, such as a query, as values. */
   readonly outline?: SchemaOutline
+  /** How far the schema binds its values; told on first use. */
+  readonly form?: ValueForm
 }
 
 /** What can be told of a schema's values without having one, alternatives taken together. */
@@ -147,6 +149,29 @@ export interface SchemaOutline {
   /** Whether an object may have properties that are not listed. */
   readonly open: boolean
   readonly formats: ReadonlySet<string>
+}
+
+/** What a schema asks of a text beside its being one. */
+export type TextFact =
+  | { readonly kind: 'values'; readonly values: ReadonlySet<string> }
+  | { readonly kind: 'format'; readonly format: string }
+  | { readonly kind: 'pattern'; readonly source: string }
+  | { readonly kind: 'length'; readonly max: number }
+
+/**
+ * How far a schema binds the values of one place: what is told here holds for every value that fits it. Where alternatives
+ * make it hard to tell, less is told.
+ */
+export interface ValueForm {
+  /** What a text may be: any one of these, each with facts that hold together. None: no text fits. One without facts: any does. */
+  readonly texts: readonly (readonly TextFact[])[]
+  /** Whether a number, a truth value or null fits. */
+  readonly hasLiterals: boolean
+  /** Whether a list fits. */
+  readonly hasLists: boolean
+  /** Properties that every alternative lists. */
+  readonly properties: ReadonlyMap<string, ValueForm>
+  readonly items: ValueForm | undefined
 }
 
 export interface SchemaError {

@@ -1,5 +1,14 @@
-import type { ApiDocument, SchemaError, SchemaOutline, SchemaRef, Validate, ValidateOptions } from './operation.ts'
+import type {
+  ApiDocument,
+  SchemaError,
+  SchemaOutline,
+  SchemaRef,
+  Validate,
+  ValidateOptions,
+  ValueForm,
+} from './operation.ts'
 import { SchemaCompiler } from './schema-compiler.ts'
+import { createForms } from './schema-forms.ts'
 import { outlineOf } from './schema-outline.ts'
 import { type Located, References } from './schema-references.ts'
 import { type Check, kindOf, Run, TooMuch } from './validation-run.ts'
@@ -25,6 +34,7 @@ export function createValidators(
   },
 ): ApiDocument['validator'] {
   const references = new References(resources)
+  const formOf = createForms(references)
   const refAlone = /^(?:1|2|3\.0)(?:\.|$)/.test(options.openapi)
   const formats = options.formats !== 'ignore'
   // Asked here, at load, because it looks through the whole document.
@@ -51,7 +61,12 @@ export function createValidators(
     const known = bySchema.get(key)?.get(errorsMax)
     if (known !== undefined) return known
     const located = locate(references, ref)
-    const validate = toValidate(compiler.outermost(located), errorsMax, () => outlineOf(references, located))
+    const validate = toValidate(
+      compiler.outermost(located),
+      errorsMax,
+      () => outlineOf(references, located),
+      () => formOf(located),
+    )
     const byMax = bySchema.get(key)
     if (byMax === undefined) bySchema.set(key, new Map([[errorsMax, validate]]))
     else byMax.set(errorsMax, validate)
@@ -67,7 +82,12 @@ function locate(references: References, ref: SchemaRef): Located {
   return { schema: ref.schema, base: hash < 0 ? ref.uri : ref.uri.slice(0, hash), at: ref.uri }
 }
 
-function toValidate(check: Check, errorsMax: number, outline: () => SchemaOutline): Validate {
+function toValidate(
+  check: Check,
+  errorsMax: number,
+  outline: () => SchemaOutline,
+  form: () => ValueForm,
+): Validate {
   let known: SchemaOutline | undefined
   const validate = (value: unknown): readonly SchemaError[] => {
     try {
@@ -90,6 +110,7 @@ function toValidate(check: Check, errorsMax: number, outline: () => SchemaOutlin
       return known
     },
   })
+  Object.defineProperty(validate, 'form', { get: form })
   return validate
 }
 
