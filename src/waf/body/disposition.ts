@@ -12,7 +12,7 @@ export interface Disposition {
 }
 
 const extended = /^([\w!#$%&+^{}~-]+)'[^']*'((?:%[0-9a-f]{2}|[\w!#$&+.^`~-])*)$/i
-const token = /^[^\x00-\x20\x7f-\xff()<>@,;:\\"/[\]?=]*$/
+const token = /^[!#$%&'*+.^_`{|}~0-9A-Za-z-]*$/
 
 /**
  * Reads `form-data; name="a"; filename="b"` as strictly as ModSecurity does, but reads on after a mistake, since the upstream may

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { flattenJson, type ShapeNode } from './json.ts'
+import { judgeJson } from './json-judge.fixture.ts'
 import { countSteps, growth } from './steps.fixture.ts'
 import { type Argument, bodyLimits } from './values.ts'
 
@@ -126,7 +127,7 @@ describe('flattening', () => {
           const value: unknown = JSON.parse(text)
           const bytes = toBytes(JSON.stringify(value, undefined, space))
           const read = flattenJson(bytes, { ...bodyLimits, argumentsMax: 1_000_000 })
-          expect(entries(read.arguments)).toEqual(judge('json', value))
+          expect(entries(read.arguments)).toEqual(judgeJson(bytes))
           expect(read.error).toBeUndefined()
         },
       ),
@@ -498,20 +499,6 @@ test('no bytes make it throw, and what JSON.parse refuses is an error', () => {
     { numRuns: 3_000 },
   )
 })
-
-/** What JSON.parse makes of it, flattened by plain recursion. */
-function judge(name: string, value: unknown): [string, string][] {
-  if (Array.isArray(value)) {
-    return [...value.flatMap((item, i) => judge(`${name}.${i}`, item)), [name, String(value.length)]]
-  }
-  if (typeof value === 'object' && value !== null) {
-    const members = Object.entries(value)
-    if (members.length === 0) return [[name, '']]
-    return members.flatMap(([key, item]) => judge(`${name}.${toBytes(key)}`, item))
-  }
-  if (typeof value === 'string') return [[name, toBytes(value)]]
-  return [[name, value === null ? '' : JSON.stringify(value)]]
-}
 
 function toBytes(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')

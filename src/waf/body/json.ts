@@ -164,7 +164,7 @@ export function flattenJson(
         at = end
       }
       namesBytesLeft -= name.length
-      if (node?.check !== undefined && node.check(value, kind)) proved.push(argument(name, value, prefix, key))
+      if (node?.check?.(value, kind)) proved.push(argument(name, value, prefix, key))
       else found.push(argument(name, value, prefix, key))
     }
 

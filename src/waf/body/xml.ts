@@ -275,6 +275,11 @@ function readStartTag(reading: Reading, tagAt: number, open: string[], valuesMax
       at++
       continue
     }
+    if (attributes.length >= valuesMax) {
+      reading.error ??= `more than ${valuesMax} texts and attributes`
+      attributes.push(text.slice(nameAt))
+      return length
+    }
     const attribute = text.slice(nameAt, at)
     const equalsAt = skipBlanks(text, at)
     if (text.charCodeAt(equalsAt) !== 0x3d) {
@@ -302,11 +307,6 @@ function readStartTag(reading: Reading, tagAt: number, open: string[], valuesMax
     }
     value = decodeReferences(reading, value)
     if (isNamespace(attribute) && plainNamespace.test(value)) continue
-    if (attributes.length >= valuesMax) {
-      reading.error ??= `more than ${valuesMax} texts and attributes`
-      attributes.push(text.slice(at))
-      return length
-    }
     attributes.push(value)
   }
 }
