@@ -1,6 +1,6 @@
 import { nearest } from '../../base/suggest.ts'
 import { readControl } from './controls.ts'
-import type { Complaints } from './error.ts'
+import { type Complaints, quotedShort } from './error.ts'
 import { lowerCase, severities, transformations } from './known.ts'
 import { closingQuote, isSpace, type Piece, pieceOf, trimmed, unquoted } from './piece.ts'
 import type { Control, Disruption, OperatorUse, Phase, Place, SetVariable, Target } from './rule.ts'
@@ -153,10 +153,6 @@ function complainOfName(name: Piece, at: Piece, complaints: Complaints): void {
   complaints.error(name, `unknown action ${quotedShort(name.text)}`, hint)
 }
 
-export function quotedShort(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
-}
-
 type Apply = ActionSpec['apply']
 
 const actions: ReadonlyMap<string, ActionSpec> = new Map(
@@ -294,7 +290,7 @@ const actions: ReadonlyMap<string, ActionSpec> = new Map(
       ['sanitiseMatchedBytes', 'optional', 'there is no audit log; events are masked in any case'],
       ['sanitiseRequestHeader', 'needed', 'there is no audit log; events are masked in any case'],
       ['sanitiseResponseHeader', 'needed', 'there is no audit log; events are masked in any case'],
-      ['xmlns', 'needed', 'XPath is used without namespaces'],
+      ['xmlns', 'needed', 'elements are compared without their namespaces'],
     ].map(([name, value, why]) =>
       anywhere(name!, value as ActionSpec['value'], (use, _rule, _condition, complaints) =>
         complaints.warn(use.name, `${name} has no effect: ${why}`),

@@ -1,5 +1,5 @@
 import { nearest } from '../../base/suggest.ts'
-import type { Complaints } from './error.ts'
+import { type Complaints, quotedShort } from './error.ts'
 import { lowerCase } from './known.ts'
 import { type Piece, trimmed } from './piece.ts'
 import type { Control } from './rule.ts'
@@ -56,7 +56,7 @@ export function readControl(piece: Piece, complaints: Complaints): Control | und
       name.text,
       [...controls.values()].map((one) => one.name),
     )
-    complaints.error(name, `unknown ctl ${JSON.stringify(name.text)}`, near && `did you mean "${near}"?`)
+    complaints.error(name, `unknown ctl ${quotedShort(name.text)}`, near && `did you mean "${near}"?`)
     return undefined
   }
   const semicolon = spec.targets === undefined ? -1 : text.indexOf(';', equals)

@@ -1,6 +1,6 @@
-import { quotedShort, readNumber } from './actions.ts'
+import { readNumber } from './actions.ts'
 import type { DataFiles } from './data.ts'
-import type { Complaints } from './error.ts'
+import { type Complaints, quotedShort } from './error.ts'
 import { lowerCase } from './known.ts'
 import type { Directive } from './lines.ts'
 import type { Piece } from './piece.ts'

@@ -104,11 +104,22 @@ function frameOf({ place, message, hint, length }: Omit<Problem, 'frame'>, file:
 function shown(file: SourceFile, line: number, start: number): string {
   const from = file.lineStarts[line - 1]!
   const to = file.lineStarts[line] ?? file.text.length
-  const bytes = Buffer.from(file.text.slice(from, to), 'latin1')
-  const text = (isUtf8(bytes) ? bytes.toString('utf8') : bytes.toString('latin1'))
+  const text = readable(file.text.slice(from, to))
     .replace(/\r?\n$/, '')
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
     .replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '?')
   const cut = start === 0 ? text : `…${text.slice(start)}`
   return cut.length > lineLengthMax ? `${cut.slice(0, lineLengthMax)}…` : cut
+}
+
+/** Bytes as the text that they stand for, if they are UTF-8. */
+function readable(text: string): string {
+  const bytes = Buffer.from(text, 'latin1')
+  return isUtf8(bytes) ? bytes.toString('utf8') : text
+}
+
+/** What was written, short enough for a message. */
+export function quotedShort(text: string): string {
+  const whole = readable(text)
+  return JSON.stringify(whole.length > 40 ? `${whole.slice(0, 40)}…` : whole)
 }

@@ -1,13 +1,13 @@
 import { messageOf } from '../../base/errors.ts'
 import { nearest } from '../../base/suggest.ts'
-import { type ActionUse, type DraftCondition, type DraftRule, phaseOf, quotedShort, readActions } from './actions.ts'
+import { type ActionUse, type DraftCondition, type DraftRule, phaseOf, readActions } from './actions.ts'
 import { type DataFiles, isBytes, resolveBeside } from './data.ts'
 import { type DraftSettings, settingDirectives } from './directives.ts'
-import type { Complaints } from './error.ts'
+import { type Complaints, quotedShort } from './error.ts'
 import { bareOperators, lowerCase } from './known.ts'
 import { type Directive, readDirectives, type Word } from './lines.ts'
 import { readOperator } from './operator.ts'
-import { compileRulePattern } from './pattern.ts'
+import { readPattern } from './pattern.ts'
 import { type Line, lineOf, lineStartsOf, type Piece, pieceOf, placeOf, type Source, type SourceFile } from './piece.ts'
 import type { Condition, Marker, OperatorUse, Phase, Place, Rule, RuleSet, Target } from './rule.ts'
 import { readTargets, type TargetList } from './targets.ts'
@@ -76,7 +76,7 @@ function readSource(source: Source, linker: Linker): void {
   if (!isBytes(source.text)) {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the border of what a byte can be.
     const at = source.text.search(/[^\x00-\xff]/)
-    const hint = 'read files as latin1; Buffer.from(text).latin1Slice() makes bytes of a text'
+    const hint = "read files as latin1; Buffer.from(text).toString('latin1') makes bytes of a text"
     return complaints.error(wholeOf(file, at, at + 1), 'the text was decoded; it must be given as bytes', hint)
   }
   linker.reading.push(source.name)
@@ -342,15 +342,13 @@ function readDefault(directive: Directive, { complaints, defaults }: Linker): vo
   const phaseUse = uses.findLast((use) => use.spec.name === 'phase')
   if (phaseUse === undefined) return complaints.error(list, 'SecDefaultAction needs a phase')
   const phase = phaseOf(phaseUse, complaints)
-  const disruptive = uses.findLast((use) => use.spec.disrupts)
+  const disruptive = uses.findLast((use) => use.spec.disrupts && use.spec.name !== 'block')
   if (disruptive === undefined)
     return complaints.error(
       list,
       'SecDefaultAction needs pass, deny, drop, allow or redirect',
       'it is what block stands for',
     )
-  if (disruptive.spec.name === 'block')
-    return complaints.error(disruptive.name, 'SecDefaultAction says what block stands for, and cannot say block itself')
   if (phase === undefined) return
   if (defaults.has(phase))
     complaints.warn(
@@ -359,7 +357,7 @@ function readDefault(directive: Directive, { complaints, defaults }: Linker): vo
     )
   defaults.set(
     phase,
-    uses.filter((use) => !notByDefault.has(use.spec.name) && use.spec.name !== 'phase'),
+    uses.filter(({ spec }) => !notByDefault.has(spec.name) && spec.name !== 'phase' && spec.name !== 'block'),
   )
 }
 
@@ -401,12 +399,12 @@ function findRange({ at, from, to }: IdRange, { rules, idle }: Linker): DraftRul
 
 /** Rules that a tag or a message selects: by a pattern that is found anywhere in it, as the manual has it. */
 function findBy(kind: 'tag' | 'msg', at: Piece, { items, removed, idle, complaints }: Linker): DraftRule[] {
-  const pattern = compileRulePattern(at, complaints)
+  const pattern = readPattern(at, complaints)
   if (pattern === undefined) return []
-  const finds = (rule: DraftRule) =>
-    kind === 'tag'
-      ? rule.tags.some(pattern)
-      : rule.conditions[0]!.message !== undefined && pattern(rule.conditions[0]!.message)
+  const finds = ({ tags, conditions }: DraftRule) => {
+    const message = conditions[0]!.message
+    return kind === 'tag' ? tags.some((tag) => pattern.test(tag)) : message !== undefined && pattern.test(message)
+  }
   const found = items.filter((item): item is DraftRule => !('kind' in item) && !removed.has(item) && finds(item))
   const what = `rule with a ${kind === 'tag' ? 'tag' : 'message'} that ${quotedShort(at.text)} matches`
   if (found.length === 0) idle.push({ at, what, finds })
@@ -439,22 +437,23 @@ function remove(found: readonly DraftRule[], { rules, removed }: Linker): void {
 /** `SecRuleUpdateTargetById 942100 "!ARGS:password"`; a third word is the variable that the second takes the place of. */
 function updateTarget(directive: Directive, linker: Linker): void {
   const { complaints } = linker
-  if (!countsWords(directive, [2, 3], complaints)) return
-  const [which, change, replaced] = directive.words as [Word, Word, Word?]
+  const kind = kindOf(directive)
+  const split = splitUpdate(directive, kind === 'id', 2, complaints)
+  if (split === undefined) return
+  const [change, replaced] = split.changes as [Word, Word?]
   const list = readTargets(change, complaints)
   const old = replaced === undefined ? [] : readTargets(replaced, complaints).targets
-  const kind = kindOf(directive)
   const found: (readonly [DraftRule, number])[] =
     kind === 'id'
-      ? readRanges([which], complaints).flatMap((range) =>
+      ? readRanges(split.which, complaints).flatMap((range) =>
           findRange(range, linker).map((rule) => [rule, range.member] as const),
         )
-      : findBy(kind, which, linker).map((rule) => [rule, 0] as const)
+      : findBy(kind, split.which[0]!, linker).map((rule) => [rule, 0] as const)
   for (const [rule, member] of found) {
-    const condition = memberOf(rule, member, which, complaints)
+    const condition = memberOf(rule, member, split.which[0]!, complaints)
     if (condition === undefined) continue
     if (condition.targets.length === 0) {
-      if (kind === 'id') complaints.error(which, `rule ${rule.id} is a SecAction: it looks at no variable`)
+      if (kind === 'id') complaints.error(split.which[0]!, `rule ${rule.id} is a SecAction: it looks at no variable`)
       continue
     }
     const kept = condition.targets.filter((target) => !old.some((one) => isSame(one, target)))
@@ -463,6 +462,26 @@ function updateTarget(directive: Directive, linker: Linker): void {
     condition.targets = targets
     condition.exclusions = [...condition.exclusions, ...list.exclusions]
   }
+}
+
+/** Words of an update: which rules, by ids as many as one likes, then the change. */
+function splitUpdate(
+  { name, words }: Directive,
+  byId: boolean,
+  changesMax: number,
+  complaints: Complaints,
+): { readonly which: readonly Word[]; readonly changes: readonly Word[] } | undefined {
+  const second = words.findIndex((word, index) => index > 0 && !(byId && /^[\d\s,:-]+$/.test(word.text)))
+  if (second === -1) {
+    complaints.error(name, `${name.text} needs 2 values`)
+    return undefined
+  }
+  const changes = words.slice(second)
+  if (changes.length > changesMax) {
+    complaints.error(changes[changesMax]!, 'a value too many', 'a value with white space is written in double quotes')
+    return undefined
+  }
+  return { which: words.slice(0, second), changes }
 }
 
 function memberOf(rule: DraftRule, member: number, at: Piece, complaints: Complaints): DraftCondition | undefined {
@@ -482,16 +501,16 @@ function isSame(a: Target, b: Target): boolean {
 /** `SecRuleUpdateActionById 942100 "pass,nolog"`: as if these actions stood at the end of the rule's own. */
 function updateAction(directive: Directive, linker: Linker): void {
   const { complaints } = linker
-  if (!countsWords(directive, [2, 2], complaints)) return
-  const [which, list] = directive.words as [Word, Word]
-  const uses = readActions(list, complaints).filter((use) => {
+  const split = splitUpdate(directive, true, 1, complaints)
+  if (split === undefined) return
+  const uses = readActions(split.changes[0]!, complaints).filter((use) => {
     const fixed = ['id', 'phase', 'chain'].includes(use.spec.name)
     if (fixed) complaints.error(use.name, `the ${use.spec.name} of a rule cannot be changed`)
     return !fixed
   })
-  for (const range of readRanges([which], complaints)) {
+  for (const range of readRanges(split.which, complaints)) {
     for (const rule of findRange(range, linker)) {
-      const condition = memberOf(rule, range.member, which, complaints)
+      const condition = memberOf(rule, range.member, range.at, complaints)
       if (condition === undefined) continue
       if (range.member > 0) applyToMember(uses, rule, condition, complaints)
       else for (const use of uses) use.spec.apply(use, rule, condition, complaints)

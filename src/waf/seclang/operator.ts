@@ -1,7 +1,8 @@
 import { nearest } from '../../base/suggest.ts'
 import type { DataFiles } from './data.ts'
-import type { Complaints } from './error.ts'
+import { type Complaints, quotedShort } from './error.ts'
 import { operators } from './known.ts'
+import { readPattern } from './pattern.ts'
 import { isSpace, type Piece, pieceOf, placeOf, trimmed } from './piece.ts'
 import type { OperatorUse } from './rule.ts'
 
@@ -12,7 +13,10 @@ export function readOperator(piece: Piece, data: DataFiles, complaints: Complain
   const negated = text[at] === '!'
   if (negated) at = skipSpace(text, at + 1)
   const place = placeOf(piece)
-  if (text[at] !== '@') return { name: 'rx', negated, argument: text.slice(at), lines: undefined, place }
+  if (text[at] !== '@') {
+    checkPattern(pieceOf(piece, at, text.length), complaints)
+    return { name: 'rx', negated, argument: text.slice(at), lines: undefined, place }
+  }
   const start = at
   while (at < text.length && !isSpace(text.charCodeAt(at))) at++
   const written = text.slice(start + 1, at)
@@ -20,15 +24,21 @@ export function readOperator(piece: Piece, data: DataFiles, complaints: Complain
   if (name === undefined) {
     const near = nearest(written, operators.values())
     const hint = near === undefined ? 'a pattern that begins with @ is written @rx @…' : `did you mean @${near}?`
-    complaints.error(pieceOf(piece, start, at), `unknown operator @${written}`, hint)
+    complaints.error(pieceOf(piece, start, at), `unknown operator ${quotedShort(`@${written}`)}`, hint)
   }
   at = skipSpace(text, at)
   const argument = text.slice(at)
+  if (name === 'rx' || name === 'rxGlobal') checkPattern(pieceOf(piece, at, text.length), complaints)
   const lines =
     name === 'pmFromFile' || name === 'ipMatchFromFile'
       ? readLines(trimmed(piece, at, text.length), data, complaints)
       : undefined
   return { name: name ?? 'rx', negated, argument, lines, place }
+}
+
+/** What a macro will stand for is known in a transaction only. */
+function checkPattern(piece: Piece, complaints: Complaints): void {
+  if (!piece.text.includes('%{')) readPattern(piece, complaints)
 }
 
 /** `@pmFromFile a.data b.data` looks for the lines of both. */

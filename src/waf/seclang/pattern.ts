@@ -1,13 +1,16 @@
+import { messageOf } from '../../base/errors.ts'
+import { compilePattern, type Pattern, PatternError } from '../regex/index.ts'
 import type { Complaints } from './error.ts'
 import { type Piece, pieceOf } from './piece.ts'
 
-/** The test that `SecRuleRemoveByTag` and its like make of a tag or a message; `undefined` after a complaint. */
-export function compileRulePattern(piece: Piece, complaints: Complaints): ((text: string) => boolean) | undefined {
+/** Reads a pattern, to tell what is wrong with it at its place; `undefined` after a complaint. Its automaton is not built. */
+export function readPattern(piece: Piece, complaints: Complaints): Pattern | undefined {
   try {
-    const pattern = new RegExp(piece.text)
-    return (text) => pattern.test(text)
+    return compilePattern(piece.text)
   } catch (error) {
-    complaints.error(pieceOf(piece, 0, 1), `not a pattern: ${error instanceof Error ? error.message : error}`)
+    const offset = error instanceof PatternError ? Math.min(error.offset, Math.max(0, piece.text.length - 1)) : 0
+    const reason = error instanceof PatternError ? error.reason : messageOf(error)
+    complaints.error(pieceOf(piece, offset, offset + 1), `not a pattern: ${reason}`)
     return undefined
   }
 }

@@ -1,6 +1,7 @@
 import { nearest } from '../../base/suggest.ts'
 import type { Complaints } from './error.ts'
 import { collections, lowerCase, scalars } from './known.ts'
+import { readPattern } from './pattern.ts'
 import { closingQuote, isEscaped, isSpace, type Piece, pieceOf, unquoted } from './piece.ts'
 import type { Selector, Target } from './rule.ts'
 
@@ -71,8 +72,10 @@ function readSelector(
       complaints.error(pieceOf(piece, start, start + 1), 'this quote is not closed')
       return { selector: undefined, end: text.length }
     }
-    const inner = unquoted(piece, start + 1, closing, "'").text
-    return { selector: selectorOf(inner, isXml), end: closing + 1 }
+    const inner = unquoted(piece, start + 1, closing, "'")
+    const selector = selectorOf(inner.text, isXml)
+    if (selector.kind === 'pattern') readPattern(pieceOf(inner, 1, inner.text.length - 1), complaints)
+    return { selector, end: closing + 1 }
   }
   if (text[start] === '/' && !isXml) {
     const end = closingSlash(text, start + 1)
@@ -83,6 +86,7 @@ function readSelector(
       complaints.error(shown, 'the pattern has no closing slash', hint)
       return { selector: undefined, end: next === -1 ? text.length : next }
     }
+    readPattern(pieceOf(piece, start + 1, end), complaints)
     return { selector: { kind: 'pattern', source: text.slice(start + 1, end) }, end: end + 1 }
   }
   let end = text.indexOf('|', start)
