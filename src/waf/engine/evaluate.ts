@@ -30,6 +30,7 @@ export type Select = (
 /** Tests a rule. What its members do when they match is done; what the rule does is up to `finishRule`. */
 export function evaluateRule(state: State, rule: CompiledRule, select: Select): boolean {
   beginRule(state, rule)
+  state.asked.evaluated?.(rule.rule)
   for (const condition of rule.conditions) {
     if (!evaluateCondition(state, rule, condition, select)) return false
     endCondition(state)
@@ -102,8 +103,8 @@ export function testValue(
 ): boolean {
   const operator = condition.operator ?? condition.operatorFor(state)
   const matched = operator.test(value) !== condition.negated
-  if (state.trace !== undefined) {
-    state.trace(rule.rule, condition.condition, targetLabel(target, one), value, matched)
+  if (state.asked.trace !== undefined) {
+    state.asked.trace(rule.rule, condition.condition, targetLabel(target, one), value, matched)
   }
   if (!matched) return false
   const captures = condition.capture && !condition.negated ? operator.captures?.(value) : undefined

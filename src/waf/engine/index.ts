@@ -13,6 +13,7 @@ export {
   type ValueCheck,
 } from './program.ts'
 export type {
+  BeginOptions,
   Endpoint,
   Interruption,
   Match,

@@ -7,17 +7,17 @@ export interface Member {
   readonly name: string
   readonly value: string
   readonly prefix: NamePrefix | undefined
+  /** The name without its prefix: what is left to read of a name whose prefix has been read. */
+  readonly rest: string
   /** An OpenAPI document has shown that such a value carries no attack: rules that look at a whole collection pass it by. */
   readonly proved: boolean
   /** The name in lower case, made when it is first asked for. */
   key: string | undefined
-  /** Free for an evaluator that reads each value once: what it found. */
-  scan: unknown
 }
 
 /** One shape for all members: the loops over them stay monomorphic. */
-export function member(name: string, value: string, prefix?: NamePrefix, proved = false): Member {
-  return { name, value, prefix, proved, key: undefined, scan: undefined }
+export function member(name: string, value: string, prefix?: NamePrefix, proved = false, rest = name): Member {
+  return { name, value, prefix, rest, proved, key: undefined }
 }
 
 /** Names of members are compared without regard to case. */
@@ -32,8 +32,8 @@ export function membersOfArguments(found: readonly Argument[], proved = false): 
   if (found.length === 0) return noMembers
   const members = new Array<Member>(found.length)
   for (let i = 0; i < found.length; i++) {
-    const { name, value, prefix } = found[i]!
-    members[i] = member(name, value, prefix, proved)
+    const { name, value, prefix, key } = found[i]!
+    members[i] = member(name, value, prefix, proved, key)
   }
   return members
 }
@@ -43,8 +43,8 @@ export function namesOf(members: readonly Member[]): readonly Member[] {
   if (members.length === 0) return noMembers
   const names = new Array<Member>(members.length)
   for (let i = 0; i < members.length; i++) {
-    const { name, prefix } = members[i]!
-    names[i] = member(name, name, prefix)
+    const { name, prefix, rest } = members[i]!
+    names[i] = member(name, name, prefix, false, rest)
   }
   return names
 }

@@ -4,7 +4,8 @@ import type { State } from './state.ts'
 import { selectMembers } from './target.ts'
 import { tick } from './time.ts'
 
-const selectAll: Select = (state, _, target, excluded) => selectMembers(state, target, excluded)
+/** All members that a target means. */
+export const selectAll: Select = (state, _, target, excluded) => selectMembers(state, target, excluded)
 
 /** Runs each rule of a phase on each value, nothing skipped: what every faster evaluator must agree with. */
 export function runPlain(state: State, phase: Phase): void {

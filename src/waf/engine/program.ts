@@ -16,9 +16,10 @@ import type {
 } from '../seclang/rule.ts'
 import { createTransformations, type Transformation } from '../transform/index.ts'
 import { addSelections, type CompiledControl, compileControl, type Exclusion, rulesMeant } from './controls.ts'
+import { createFastEvaluator } from './fast.ts'
 import { compileMacro, type Macro } from './macros.ts'
 import { runPlain } from './plain.ts'
-import type { RequestHead, Trace } from './request.ts'
+import type { BeginOptions, RequestHead } from './request.ts'
 import type { State } from './state.ts'
 import { type CompiledTarget, compileSelection, compileTarget, type Selection } from './target.ts'
 import { createTransaction, type Transaction } from './transaction.ts'
@@ -117,7 +118,7 @@ export interface Program {
   readonly evaluator: Evaluator
   /** Cheap: what is compiled is shared. */
   readonly refine: (refinement: Refinement) => Program
-  readonly begin: (head: RequestHead, options?: { readonly trace?: Trace }) => Transaction
+  readonly begin: (head: RequestHead, options?: BeginOptions) => Transaction
 }
 
 export interface CompiledRule {
@@ -209,8 +210,12 @@ export function compileProgram(rules: RuleSet, options: ProgramOptions): Program
     now: options.now,
     store: options.store,
   }
-  return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all, () => runPlain)
+  const evaluators = options.evaluator === 'plain' ? () => runPlain : createFastEvaluator(compiled, proofs)
+  return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all, evaluators)
 }
+
+/** Until injection/ brings its own. */
+const proofs = { cannotBeSqli: () => false, cannotBeXss: () => false }
 
 /** A program but for what is made of it. */
 export type ProgramCore = Omit<Program, 'refine' | 'begin' | 'evaluator'>
@@ -244,7 +249,7 @@ function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: 
         evaluatorOf,
       )
     },
-    begin: (head, { trace } = {}) => createTransaction(program, head, trace),
+    begin: (head, options = {}) => createTransaction(program, head, options),
   }
   return program
 }

@@ -66,3 +66,11 @@ export interface TransactionEvent {
 
 /** Told of each test that the plain evaluator makes. */
 export type Trace = (rule: Rule, condition: Condition, variable: string, value: string, matched: boolean) => void
+
+/** What somebody wants to know of one transaction, to explain it. */
+export interface BeginOptions {
+  /** Runs the plain evaluator, whatever the program's own is. */
+  readonly trace?: Trace
+  /** Told of each rule that is evaluated. One that is reached but proved not to match is not. */
+  readonly evaluated?: (rule: Rule) => void
+}

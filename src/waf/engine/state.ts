@@ -3,9 +3,10 @@ import { parseUrlEncoded, type UrlEncoded } from '../body/urlencoded.ts'
 import type { BodyValues } from '../body/values.ts'
 import { lowerCase } from '../seclang/known.ts'
 import type { Phase } from '../seclang/rule.ts'
+import type { Findings } from './fast.ts'
 import { type Member, noMembers } from './member.ts'
 import type { CompiledRule, Program, RequestShape } from './program.ts'
-import type { Interruption, Match, RequestHead, ResponseHead, Trace, TransactionEvent } from './request.ts'
+import type { BeginOptions, Interruption, Match, RequestHead, ResponseHead, TransactionEvent } from './request.ts'
 import type { Selection } from './target.ts'
 import { Tx } from './tx.ts'
 
@@ -14,7 +15,7 @@ export class State {
   readonly program: Program
   readonly head: RequestHead
   readonly shape: RequestShape | undefined
-  readonly trace: Trace | undefined
+  readonly asked: BeginOptions
   engine: 'On' | 'Off' | 'DetectionOnly'
   phase: Phase = 1
 
@@ -68,6 +69,9 @@ export class State {
   responseBytesMax: number
   forcesResponseBody = false
 
+  /** What the fast evaluator has found so far. */
+  findings: Findings | undefined
+
   readonly matches: Match[] = []
   /** Matches kept of the rule that is being tested. */
   keptOfRule = 0
@@ -91,11 +95,11 @@ export class State {
   #target: TargetParts | undefined
   #query: UrlEncoded | undefined
 
-  constructor(program: Program, head: RequestHead, trace: Trace | undefined) {
+  constructor(program: Program, head: RequestHead, asked: BeginOptions = {}) {
     const { settings, budget } = program
     this.program = program
     this.head = head
-    this.trace = trace
+    this.asked = asked
     this.shape = program.shape
     this.engine = settings.engine
     this.tx = new Tx(program.layout, program.base)

@@ -6,7 +6,7 @@ import { interrupt } from './evaluate.ts'
 import { member } from './member.ts'
 import { runPlain } from './plain.ts'
 import type { Program } from './program.ts'
-import type { Interruption, Match, RequestHead, ResponseHead, Trace, TransactionEvent } from './request.ts'
+import type { BeginOptions, Interruption, Match, RequestHead, ResponseHead, TransactionEvent } from './request.ts'
 import { State } from './state.ts'
 import { RequestTooCostly } from './time.ts'
 import { forgetBody, membersOf, variableId } from './variables.ts'
@@ -44,8 +44,8 @@ export interface Transaction {
   variable(name: string): string | undefined
 }
 
-export function createTransaction(program: Program, head: RequestHead, trace: Trace | undefined): Transaction {
-  const state = new State(program, head, trace)
+export function createTransaction(program: Program, head: RequestHead, asked: BeginOptions): Transaction {
+  const state = new State(program, head, asked)
   return {
     head,
     matches: state.matches,
@@ -104,7 +104,7 @@ function runPhase(state: State, phase: Phase, prepare?: (state: State) => void):
   state.beganAt = program.now?.() ?? 0
   const { matching } = program
   // Whoever asks what is looked at wants to see all of it.
-  const evaluate = state.trace === undefined ? program.evaluator : runPlain
+  const evaluate = state.asked.trace === undefined ? program.evaluator : runPlain
   matching.stepsLeft = state.stepsLeft
   matching.statesLeft = state.statesLeft
   try {

@@ -315,7 +315,7 @@ function checked(
 ): readonly Member[] {
   if (checks === undefined) return members
   return members.map((one) => {
-    return checks.get(one.name)?.(one.value) === true ? member(one.name, one.value, one.prefix, true) : one
+    return checks.get(one.name)?.(one.value) === true ? member(one.name, one.value, undefined, true) : one
   })
 }
 
