@@ -50,6 +50,13 @@ interface Entry {
   readonly altering: readonly Group[]
 }
 
+/** What reading the first part of a value has told. */
+export interface Beginning {
+  readonly classes: ClassMask
+  readonly state: number
+  readonly hits: Int32Array
+}
+
 /** Entries that one profile keeps; beyond them it begins anew. An attacker can make up class sets. */
 const entriesMax = 4_096
 const marksMax = 0xffffffff
@@ -80,6 +87,8 @@ export class Scanner {
   /** Literals that the text last read holds. */
   readonly #hits: Int32Array
   #hitCount = 0
+  /** Where the automaton stood at the end of the text last read. */
+  #state = 0
   readonly #seenState: Uint32Array
   readonly #seenTest: Uint32Array
   #stageValues: string[] = []
@@ -167,12 +176,28 @@ export class Scanner {
 
   /** Scans one value: `found` and `count` then tell which tests it must undergo. */
   scan(profile: Profile, value: string): void {
+    this.#judge(profile, this.#read(value, 0, 0), value)
+  }
+
+  /** Scans a value that consists of a beginning that was read before, and `rest`. Joined is only what must be. */
+  scanOn(profile: Profile, begin: Beginning, rest: string, whole: { readonly value: string }): void {
+    const classes = this.#read(rest, begin.state, begin.classes)
+    for (let i = 0; i < begin.hits.length; i++) this.#hit(begin.hits[i]!)
+    this.#judge(profile, classes, whole.value)
+  }
+
+  #judge(profile: Profile, classes: ClassMask, value: string): void {
     this.count = 0
     this.#nextValue()
-    const classes = this.#read(value)
     const entry = this.#entryOf(profile, classes)
     if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, value)
     if (entry.altering.length > 0) this.#scanAltered(entry.altering, classes, value)
+  }
+
+  /** Reads what many values begin with, such as the names of the members of one JSON object. */
+  begin(text: string): Beginning {
+    const classes = this.#read(text, 0, 0)
+    return { classes, state: this.#state, hits: this.#hits.slice(0, this.#hitCount) }
   }
 
   /** Looks at the value as each pipeline that may change it hands it on. */
@@ -184,7 +209,7 @@ export class Scanner {
     for (const group of groups) {
       const text = this.#valueAt(group.pipeline)
       if (text !== read) {
-        readClasses = this.#read(text)
+        readClasses = this.#read(text, 0, 0)
         read = text
       }
       const entry = this.#entryOf(group, readClasses)
@@ -201,25 +226,27 @@ export class Scanner {
   }
 
   /** One pass: the classes that occur, and the literals, one table look-up for each byte. */
-  #read(text: string): ClassMask {
+  #read(text: string, fromState: number, fromClasses: ClassMask): ClassMask {
     const { next, symbols, shift, firstFinal } = this.#automaton
+    const length = text.length
     this.#hitCount = 0
     this.#nextText()
-    let classes = 0
-    let state = 0
-    for (let i = 0; i < text.length; i++) {
+    let classes = fromClasses
+    let state = fromState
+    for (let i = 0; i < length; i++) {
       const byte = text.charCodeAt(i)
       classes |= classOf[byte]!
       state = next[(state << shift) | symbols[byte]!]!
-      if (state >= firstFinal) {
-        const final = state - firstFinal
-        if (this.#seenState[final] !== this.#text) {
-          this.#seenState[final] = this.#text
-          this.#hits[this.#hitCount++] = final
-        }
-      }
+      if (state >= firstFinal) this.#hit(state - firstFinal)
     }
+    this.#state = state
     return classes
+  }
+
+  #hit(final: number): void {
+    if (this.#seenState[final] === this.#text) return
+    this.#seenState[final] = this.#text
+    this.#hits[this.#hitCount++] = final
   }
 
   /** Marks of values and texts long gone must not be taken for this one's when the counter begins anew. */

@@ -1,0 +1,316 @@
+import { type InjectionProofs, operatorLanguage } from '../scan/operator-language.ts'
+import { type Beginning, type Profile, Scanner, type ScanTest } from '../scan/scanner.ts'
+import type { Phase } from '../seclang/rule.ts'
+import { evaluateRule, finishRule, type Select } from './evaluate.ts'
+import { type Course, foldProgram, phases, type Step } from './fold.ts'
+import { keyOf, type Member, noMembers } from './member.ts'
+import { runPlain } from './plain.ts'
+import type { CompiledCondition, CompiledRule, Evaluator, ProgramCore } from './program.ts'
+import type { State } from './state.ts'
+import { isExcluded, isSelected, selectMembers } from './target.ts'
+import { tick } from './time.ts'
+import { membersOf, type VariableId, variableId, variableOf } from './variables.ts'
+
+/**
+ * The evaluator for every day: reads each value once and proves which conditions cannot match it (scan/), follows the
+ * course that was worked out at load (fold.ts), and evaluates only what is left. Its matches are those of the plain
+ * evaluator, in the same order: the same functions test, count and keep them.
+ */
+export function createFastEvaluator(
+  rules: readonly CompiledRule[],
+  proofs: InjectionProofs,
+): (core: ProgramCore) => Evaluator {
+  const plan = planScan(rules, proofs)
+  // What the refinements of a program have in common is worked out once.
+  const courses = new Map<string, Course | undefined>()
+  return (core) => {
+    const key = JSON.stringify([core.base.values, [...(core.base.others ?? [])], [...(core.removed ?? [])]])
+    if (!courses.has(key)) courses.set(key, foldProgram(core))
+    const course = courses.get(key)
+    return course === undefined ? runPlain : (state, phase) => run(state, phase, plan, course)
+  }
+}
+
+/** What scanning has told of one transaction so far. */
+export interface Findings {
+  /** A bit for each test that must be made on some value. */
+  readonly flagged: Int32Array
+  /** Values by test and variable. */
+  readonly members: Map<number, Member[]>
+  /** Whether a rule has spoken, so that what was known at load is not known any more. */
+  offCourse: boolean
+}
+
+/** Conditions that can be scanned for, and which values concern them. */
+interface ScanPlan {
+  readonly scanner: Scanner
+  readonly words: number
+  /** By index of the rule and place in its chain: the test, or -1. */
+  readonly tests: readonly Int32Array[]
+  readonly phases: Readonly<Record<Phase, readonly VariablePlan[]>>
+  readonly select: Select
+  /** By test: the condition, where it asks libinjection. */
+  readonly injections: ReadonlyMap<number, Injection>
+}
+
+interface Injection {
+  readonly kind: 'sqli' | 'xss'
+  readonly condition: CompiledCondition
+}
+
+/** What to look for in the members of one variable. */
+interface VariablePlan {
+  readonly variable: VariableId
+  /** For members that no target names. */
+  readonly others: Profile | undefined
+  /** By lower-case name. */
+  readonly named: ReadonlyMap<string, Profile>
+  /** Whether the variable holds names, which members of one JSON container begin alike. */
+  readonly holdsNames: boolean
+}
+
+/** Class sets never met before that one phase of one request may have worked out exactly. */
+const novelMax = 16
+
+function run(state: State, phase: Phase, plan: ScanPlan, course: Course): void {
+  const findings = (state.findings ??= {
+    flagged: new Int32Array(plan.words),
+    members: new Map(),
+    offCourse: false,
+  })
+  scanPhase(state, findings, plan, phase)
+  if (findings.offCourse) runRules(state, findings, plan, phase, 0)
+  else runCourse(state, findings, plan, phase, course.phases[phase])
+}
+
+function runCourse(state: State, findings: Findings, plan: ScanPlan, phase: Phase, steps: readonly Step[]): void {
+  const { values } = state.tx
+  for (let i = 0; i < steps.length && !state.stopped; i++) {
+    const step = steps[i]!
+    if (step.kind === 'set') {
+      for (let j = 0; j < step.slots.length; j++) values[step.slots[j]!] = step.values[j]
+      continue
+    }
+    const { rule } = step
+    if (isProvedIdle(rule, findings, plan) || state.removed?.[rule.index] === 1) continue
+    const next = follow(state, plan, step)
+    if (next < 0) continue
+    findings.offCourse = true
+    return runRules(state, findings, plan, phase, next)
+  }
+}
+
+/** Evaluates a rule; -1 where all that was known at load is still known, else where to go on without that knowledge. */
+function follow(
+  state: State,
+
+  plan: ScanPlan,
+  { rule, at, watched }: Step & { kind: 'rule' },
+): number {
+  const { removed, exclusions, engine } = state
+  const { values } = state.tx
+  const before = watched.length === 0 ? undefined : Array.from(watched, (slot) => values[slot])
+  tick(state)
+  const next = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
+  if (next !== at + 1 || state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)
+    return next
+  // A second `ctl` changes a list that is the transaction's own already.
+  if (state.ownsRemoved || state.ownsExclusions) return next
+  if (before !== undefined) {
+    for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== before[i]) return next
+  }
+  return -1
+}
+
+function runRules(state: State, findings: Findings, plan: ScanPlan, phase: Phase, from: number): void {
+  const rules = state.program.phases[phase]
+  let at = from
+  while (at < rules.length && !state.stopped) {
+    const rule = rules[at]!
+    if (state.removed?.[rule.index] === 1 || isProvedIdle(rule, findings, plan)) {
+      at++
+      continue
+    }
+    tick(state)
+    at = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
+  }
+}
+
+/** Whether the head of a rule matches no value: then nothing of it does anything. */
+function isProvedIdle({ index }: CompiledRule, { flagged }: Findings, { tests }: ScanPlan): boolean {
+  const test = tests[index]![0]!
+  return test >= 0 && ((flagged[test >> 5]! >> (test & 31)) & 1) === 0
+}
+
+/** Members that scanning has left for a condition; all that its targets mean, where it was not scanned for. */
+function selectFlagged(testOf: ReadonlyMap<CompiledCondition, number>): Select {
+  return (state, condition, target, excluded) => {
+    const test = testOf.get(condition)
+    if (test === undefined) return selectMembers(state, target, excluded)
+    const { flagged, members } = state.findings!
+    if (((flagged[test >> 5]! >> (test & 31)) & 1) === 0) return noMembers
+    return (members.get(keyFor(test, target.variable)) ?? noMembers).filter(
+      (one) =>
+        (!one.proved || target.seesProved) &&
+        isSelected(one, target) &&
+        !target.exclusions.some((exclusion) => isSelected(one, exclusion)) &&
+        (excluded === undefined || !isExcluded(one, target.variable, excluded)),
+    )
+  }
+}
+
+/** Variables are far fewer. */
+function keyFor(test: number, variable: VariableId): number {
+  return test * 1_024 + variable
+}
+
+function scanPhase(state: State, findings: Findings, plan: ScanPlan, phase: Phase): void {
+  const { scanner } = plan
+  scanner.novelLeft = novelMax
+  for (const { variable, others, named, holdsNames } of plan.phases[phase]) {
+    for (const one of membersOf(state, variable)) {
+      const profile = named.size === 0 ? others : (named.get(keyOf(one)) ?? others)
+      if (profile === undefined) continue
+      if (holdsNames && one.prefix !== undefined) scanner.scanOn(profile, beginningOf(scanner, one), one.rest, one)
+      else scanner.scan(profile, one.value)
+      for (let i = 0; i < scanner.count; i++) note(findings, scanner.found[i]!, variable, one)
+    }
+  }
+  if (plan.injections.size > 0) askLibinjection(state, findings, plan)
+}
+
+function note({ flagged, members }: Findings, test: number, variable: VariableId, one: Member): void {
+  flagged[test >> 5]! |= 1 << (test & 31)
+  const key = keyFor(test, variable)
+  const known = members.get(key)
+  if (known === undefined) members.set(key, [one])
+  else known.push(one)
+}
+
+/** What the names of all members of one JSON container begin with is read once. */
+function beginningOf(scanner: Scanner, { prefix }: Member): Beginning {
+  const { memo } = prefix!
+  if (memo instanceof ScannedPrefix && memo.scanner === scanner) return memo.beginning
+  const beginning = scanner.begin(prefix!.text)
+  prefix!.memo = new ScannedPrefix(scanner, beginning)
+  return beginning
+}
+
+class ScannedPrefix {
+  readonly scanner: Scanner
+  readonly beginning: Beginning
+  constructor(scanner: Scanner, beginning: Beginning) {
+    this.scanner = scanner
+    this.beginning = beginning
+  }
+}
+
+/** One call for all values that the proofs have left over: where none is an attack, which is the rule, its tests are done. */
+function askLibinjection(state: State, findings: Findings, { injections }: ScanPlan): void {
+  const values = { sqli: [] as string[], xss: [] as string[] }
+  const asked: [test: number, from: number, to: number, kind: Injection['kind']][] = []
+  for (const [test, { kind, condition }] of injections) {
+    if (((findings.flagged[test >> 5]! >> (test & 31)) & 1) === 0) continue
+    const from = values[kind].length
+    for (const variable of new Set(condition.targets.map((target) => target.variable))) {
+      for (const one of findings.members.get(keyFor(test, variable)) ?? []) {
+        let { value } = one
+        for (const transformation of condition.transformations) value = transformation.apply(value)
+        values[kind].push(value)
+      }
+    }
+    asked.push([test, from, values[kind].length, kind])
+  }
+  if (asked.length === 0) return
+  const { sqli, xss } = state.program.injection.both(values.sqli, values.xss)
+  for (const [test, from, to, kind] of asked) {
+    const isAttack =
+      kind === 'sqli' ? sqli.slice(from, to).some((found) => found !== undefined) : xss.slice(from, to).includes(true)
+    if (!isAttack) findings.flagged[test >> 5]! &= ~(1 << (test & 31))
+  }
+}
+
+/** Values of these are there when their phase begins, though later phases see others. */
+const ofResponse = new Set(
+  ['RESPONSE_BODY', 'RESPONSE_HEADERS', 'RESPONSE_HEADERS_NAMES', 'RESPONSE_STATUS'].map(variableId),
+)
+const namesOfArguments = new Set(['ARGS_NAMES', 'ARGS_POST_NAMES'].map(variableId))
+
+function planScan(rules: readonly CompiledRule[], proofs: InjectionProofs): ScanPlan {
+  const scanTests: ScanTest[] = []
+  const conditions: { readonly condition: CompiledCondition; readonly phase: Phase }[] = []
+  const injections = new Map<number, Injection>()
+  const testOf = new Map<CompiledCondition, number>()
+  const tests = rules.map((rule) =>
+    Int32Array.from(rule.conditions, (condition) => {
+      const language = languageOf(condition, proofs)
+      if (language === undefined) return -1
+      const { transformations, multiMatch } = condition
+      const test = scanTests.push({ language, transformations, multiMatch }) - 1
+      conditions.push({ condition, phase: rule.phase })
+      testOf.set(condition, test)
+      const name = condition.condition.operator.name.toLowerCase()
+      // A value that is tested in several forms is not worth the words.
+      if (!multiMatch && name === 'detectsqli') injections.set(test, { kind: 'sqli', condition })
+      if (!multiMatch && name === 'detectxss') injections.set(test, { kind: 'xss', condition })
+      return test
+    }),
+  )
+  const scanner = new Scanner(scanTests)
+  const plans = phases.map((phase) => planPhase(phase, conditions, scanner))
+  return {
+    scanner,
+    words: (scanTests.length + 31) >> 5,
+    tests,
+    phases: { 1: plans[0]!, 2: plans[1]!, 3: plans[2]!, 4: plans[3]!, 5: plans[4]! },
+    select: selectFlagged(testOf),
+    injections,
+  }
+}
+
+function languageOf({ condition, operator, targets }: CompiledCondition, proofs: InjectionProofs) {
+  if (operator === undefined || targets.length === 0) return undefined
+  const all = targets.every(
+    ({ variable, count }) => !count && (variableOf(variable).lasting || ofResponse.has(variable)),
+  )
+  return all ? operatorLanguage(condition.operator, operator, proofs) : undefined
+}
+
+/** A variable that lasts is scanned once, when the first phase asks for it, for the tests of all. */
+function planPhase(
+  phase: Phase,
+  conditions: readonly { readonly condition: CompiledCondition; readonly phase: Phase }[],
+  scanner: Scanner,
+): readonly VariablePlan[] {
+  const asking = new Map<VariableId, { test: number; key: string | undefined }[]>()
+  conditions.forEach(({ condition, phase: own }, test) => {
+    for (const { variable, key } of condition.targets) {
+      const each = variableOf(variable).ofBody || ofResponse.has(variable)
+      if ((each ? own : firstPhase(variable)) === phase)
+        asking.set(variable, [...(asking.get(variable) ?? []), { test, key }])
+    }
+  })
+  return [...asking].map(([variable, uses]) => {
+    const others = uses.filter(({ key }) => key === undefined).map(({ test }) => test)
+    const keys = new Set(uses.flatMap(({ key }) => key ?? []))
+    return {
+      variable,
+      others: others.length === 0 ? undefined : scanner.profile([...new Set(others)]),
+      named: new Map(
+        [...keys].map((key) => {
+          const own = uses.filter((use) => use.key === undefined || use.key === key).map(({ test }) => test)
+          return [key, scanner.profile([...new Set(own)])]
+        }),
+      ),
+      holdsNames: namesOfArguments.has(variable),
+    }
+  })
+
+  function firstPhase(variable: VariableId): Phase {
+    return Math.min(
+      ...conditions
+        .filter(({ condition }) => condition.targets.some((target) => target.variable === variable))
+        .map((one) => one.phase),
+    ) as Phase
+  }
+}

@@ -1,0 +1,154 @@
+import type { Phase } from '../seclang/rule.ts'
+import { evaluateRule } from './evaluate.ts'
+import type { Macro } from './macros.ts'
+import { selectAll } from './plain.ts'
+import type { CompiledCondition, CompiledRule, Program, ProgramCore } from './program.ts'
+import { State } from './state.ts'
+import { captureSlots } from './tx.ts'
+import { txId } from './variables.ts'
+
+/**
+ * Much of a rule set never looks at a request: it sets defaults, asks which paranoia level is on, adds up scores that are
+ * still zero. As long as no other rule has said anything, the outcome is the same for all requests and known at load.
+ * A course is what is left: the rules that must be evaluated, and what TX holds between them.
+ */
+export interface Course {
+  readonly phases: Readonly<Record<Phase, readonly Step[]>>
+}
+
+export type Step =
+  | { readonly kind: 'set'; readonly slots: Int32Array; readonly values: readonly (string | undefined)[] }
+  | {
+      readonly kind: 'rule'
+      readonly rule: CompiledRule
+      /** Index in its phase. */
+      readonly at: number
+      /** Places in TX that this rule may write and that something known at load hung on: a change ends the course. */
+      readonly watched: Int32Array
+    }
+
+export const phases: readonly Phase[] = [1, 2, 3, 4, 5]
+
+/**
+ * What becomes of a request on which no rule says anything, worked out by running those rules that look at nothing but
+ * TX on a transaction without a request. `undefined`, where rules look at what earlier ones matched.
+ */
+export function foldProgram(program: ProgramCore): Course | undefined {
+  if (program.rules.some(looksBack)) return undefined
+  program.matching.stepsLeft = Number.POSITIVE_INFINITY
+  const state = new State(program as Program, nobody, undefined)
+  const read = new Set<number>()
+  const found = phases.map((phase) => walk(state, phase, read))
+  const finish = (steps: readonly Draft[]) =>
+    steps.map((step) => (step.kind === 'set' ? step : watch(step, read, program.layout.names)))
+  return {
+    phases: {
+      1: finish(found[0]!),
+      2: finish(found[1]!),
+      3: finish(found[2]!),
+      4: finish(found[3]!),
+      5: finish(found[4]!),
+    },
+  }
+}
+
+type Draft = (Step & { kind: 'set' }) | { readonly kind: 'rule'; readonly rule: CompiledRule; readonly at: number }
+
+const nobody = {
+  method: '',
+  uri: '',
+  protocol: '',
+  headers: [],
+  client: { address: '', port: 0 },
+  server: { address: '', port: 0 },
+  id: '',
+  receivedAt: 0,
+}
+
+/** Runs one phase; `read` takes what known outcomes depend on. */
+function walk(state: State, phase: Phase, read: Set<number>): Draft[] {
+  const rules = state.program.phases[phase]
+  const steps: Draft[] = []
+  let known = state.tx.values.slice()
+  state.phase = phase
+  let at = 0
+  while (at < rules.length) {
+    const rule = rules[at]!
+    if (state.removed?.[rule.index] === 1) at++
+    else if (isKnownAtLoad(rule)) {
+      for (const slot of slotsRead(rule)) read.add(slot)
+      at = evaluateRule(state, rule, selectAll) ? rule.next : at + 1
+    } else {
+      settle()
+      steps.push({ kind: 'rule', rule, at })
+      at++
+    }
+  }
+  settle()
+  return steps
+
+  /** What the rules behind the last step have set is one step of its own. */
+  function settle(): void {
+    const { values } = state.tx
+    const slots = values.flatMap((value, slot) => (value === known[slot] ? [] : [slot]))
+    if (slots.length === 0) return
+    steps.push({ kind: 'set', slots: Int32Array.from(slots), values: slots.map((slot) => values[slot]) })
+    known = values.slice()
+  }
+}
+
+function watch({ rule, at }: Draft & { kind: 'rule' }, read: ReadonlySet<number>, names: readonly string[]): Step {
+  return {
+    kind: 'rule',
+    rule,
+    at,
+    watched: Int32Array.from([...read].filter((slot) => mayWrite(rule, slot, names[slot]!))),
+  }
+}
+
+/** Whether all that a rule looks at, and all that it does, is TX and nothing else. */
+function isKnownAtLoad({ rule, conditions, initCollections }: CompiledRule): boolean {
+  if (rule.disruption !== 'pass' || rule.log || rule.severity !== undefined || initCollections.length > 0) return false
+  return conditions.every(
+    (condition) =>
+      condition.controls.length === 0 &&
+      condition.targets.every(({ variable, slot }) => variable === txId && slot >= 0) &&
+      isOfTx(condition.argument) &&
+      condition.setVariables.every(({ slot, value }) => slot >= 0 && isOfTx(value)),
+  )
+}
+
+/** Whether a text holds no macro but of TX. */
+function isOfTx({ constant, source, slots }: Macro): boolean {
+  return constant !== undefined || source.split('%{').length - 1 === slots.length
+}
+
+function slotsRead({ conditions }: CompiledRule): readonly number[] {
+  return conditions.flatMap(({ targets, argument, setVariables }) => [
+    ...targets.map(({ slot }) => slot),
+    ...argument.slots,
+    // What is added to is read as well.
+    ...setVariables.flatMap(({ slot, value }) => [slot, ...value.slots]),
+  ])
+}
+
+/** Whether a rule may write a place of TX; a name made up at request time may be any with the same beginning. */
+function mayWrite({ conditions }: CompiledRule, slot: number, called: string): boolean {
+  return conditions.some(
+    ({ capture, setVariables }) =>
+      (capture && slot < captureSlots) ||
+      setVariables.some((one) => {
+        if (one.slot >= 0) return one.slot === slot
+        return one.set.collection === 'TX' && called.startsWith(one.name.source.split('%{', 1)[0]!.toLowerCase())
+      }),
+  )
+}
+
+/** Whether a rule begins with what an earlier rule has matched: a rule that was not run would be missed. */
+function looksBack({ conditions: [head] }: CompiledRule): boolean {
+  return head !== undefined && (head.targets.some(isTrace) || /%\{(?:matched|rule)/i.test(head.argument.source))
+}
+
+function isTrace({ name }: CompiledCondition['targets'][number]): boolean {
+  return /^(?:MATCHED_|RULE$)/.test(name)
+}
