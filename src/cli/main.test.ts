@@ -22,7 +22,7 @@ describe('main', () => {
     const { code, stdout, stderr } = await run([])
     expect(code).toBe(2)
     expect(stdout).toBe('')
-    for (const command of ['dev', 'start', 'init', 'check', 'explain', 'key', 'user', 'doctor', 'schema']) {
+    for (const command of ['dev', 'start', 'init', 'check', 'explain', 'key', 'user', 'waf', 'doctor', 'schema']) {
       expect(stderr).toMatch(new RegExp(`^  ${command} `, 'm'))
     }
   })
@@ -49,7 +49,15 @@ describe('main', () => {
     [['key', 'create'], 'Run `portcullis key create --help`'],
     [['scan', '--as', 'alice'], 'is not in this version'],
     [['keys', 'rotate'], 'API keys: `portcullis key`'],
-    [['waf', 'update', '--help'], 'is not in this version'],
+    [['waf', 'instal'], '(Did you mean install?)'],
+    [['waf', 'update', 'four'], 'four is no line: 4.25 or 4'],
+    [['waf', 'install', '--from', './none.tar.gz'], 'There is no file ./none.tar.gz'],
+    [['waf', 'install', '--signature', './x.asc'], '--signature goes with --from'],
+    [['waf', 'install', '--key', './none.asc', '--to', '/dev/null/x'], 'there is no ./none.asc'],
+    [['waf', 'test', './src/cli', '--rules', 'own', '--overrides', './none.yaml'], 'There is no file ./none.yaml'],
+    [['waf', 'test', './src/cli', '--rules', 'own'], 'There are no tests in ./src/cli'],
+    [['waf', 'test', './none', '--rules', 'own'], 'there is no ./none'],
+    [['waf', 'test', '.', '--paranoia', '5'], 'Allowed choices are 1, 2, 3, 4'],
     [['revoke'], "missing required argument 'id'"],
     [
       ['init', '--config', '/dev/null/x.yaml', '--openapi', './a.yaml', '--upstream', 'http://localhost:1'],

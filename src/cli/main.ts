@@ -24,6 +24,7 @@ const entries: readonly Entry[] = [
     summary: 'why a request was refused; what guards an operation',
     load: () => import('./explain.ts'),
   },
+  { name: 'waf', summary: 'install, update, test and explain firewall rules', load: () => import('./waf.ts') },
   { name: 'doctor', summary: 'look for what is broken around the gate', load: () => import('./doctor.ts') },
   { name: 'schema', summary: 'print the JSON Schema of the configuration', load: () => import('./schema.ts') },
 ]
@@ -39,7 +40,6 @@ const planned: Readonly<Record<string, string>> = {
   report: 'the security report',
   scan: 'the scanner',
   spec: 'a document made from traffic',
-  waf: 'the web application firewall',
 }
 
 const examples = [

@@ -1,6 +1,6 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { ConfigError, messageOf, type Place } from '../base/errors.ts'
 import { installedRules } from './installed.ts'
 import { lockName } from './lock.ts'
@@ -66,7 +66,7 @@ export async function loadRuleSources(choice: RuleChoice): Promise<LoadedRules> 
     },
     readData(file, from) {
       files.add(file)
-      return readDataFile(file, from)
+      return readDataFile(file, from.file)
     },
   }
 }
@@ -143,18 +143,14 @@ async function read(file: string): Promise<string> {
   }
 }
 
-function readDataFile(file: string, { file: source, line, column }: Place): string {
-  const place = { file: source, line, column }
-  try {
-    const home = realpathSync(resolve(dirname(source)))
-    const wanted = realpathSync(resolve(dirname(source), relative(dirname(source), file)))
-    // What a rule can name must not be every file that the gate can read.
-    if (!wanted.startsWith(home + sep)) throw new Error("it lies outside the rule file's folder")
-    if (statSync(wanted).size > fileBytesMax) throw new Error(`it is larger than ${fileBytesMax} bytes`)
-    return readFileSync(wanted, 'latin1')
-  } catch (error) {
-    throw new ConfigError('P1512', `the data file ${file} cannot be read: ${messageOf(error)}`, { place, cause: error })
-  }
+/** `parseRules` says which rule asked for the file; here is only why it is not had. */
+function readDataFile(file: string, source: string): string {
+  const home = realpathSync(resolve(dirname(source)))
+  const wanted = realpathSync(resolve(file))
+  // What a rule can name must not be every file that the gate can read.
+  if (!wanted.startsWith(home + sep)) throw new Error("it lies outside the rule file's folder")
+  if (statSync(wanted).size > fileBytesMax) throw new Error(`it is larger than ${fileBytesMax} bytes`)
+  return readFileSync(wanted, 'latin1')
 }
 
 const signature = /^\s*SecComponentSignature\s+"?OWASP_CRS\/([\w.+-]+)/im

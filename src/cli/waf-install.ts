@@ -1,0 +1,161 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import {
+  type Change,
+  install as installRules,
+  rollback as rollbackRules,
+  type Supply,
+  update as updateRules,
+} from '../crs/install.ts'
+import { differences, isIntact, type LockReport, readLock, verifyLock } from '../crs/lock.ts'
+import { spaced } from '../crs/openpgp.ts'
+import type { ExitCode } from './command.ts'
+import { UsageError } from './command.ts'
+import { print, printJson, say } from './output.ts'
+import type { SupplyOptions } from './waf.ts'
+
+/** `portcullis waf install`. */
+export async function install(version: string | undefined, options: SupplyOptions): Promise<ExitCode> {
+  const change = await alone(options, async (supply) => installRules(version, tarballOf(options), supply))
+  tell(change, options)
+  return 0
+}
+
+/** `portcullis waf update`. */
+export async function update(line: string | undefined, options: SupplyOptions): Promise<ExitCode> {
+  if (line !== undefined && !/^\d+(\.\d+)?$/.test(line)) throw new UsageError(`${line} is no line: 4.25 or 4`)
+  const change = await alone(options, async (supply) => updateRules(line, tarballOf(options), supply))
+  tell(change, options)
+  return 0
+}
+
+/** `portcullis waf rollback`. */
+export async function rollback(options: SupplyOptions): Promise<ExitCode> {
+  const change = await alone(options, (supply) => rollbackRules(supply))
+  tell(change, options)
+  return 0
+}
+
+/** `portcullis waf status`: 0 where the rules in force are as they were verified. */
+export async function status(options: SupplyOptions): Promise<ExitCode> {
+  const directory = await rulesDirectoryOf(options)
+  const [report, lock] = [await verifyLock(directory), await readLock(directory)]
+  if (report === undefined || lock === undefined) {
+    if (options.json === true) printJson(null)
+    say(
+      `No OWASP CRS is installed in ${shown(directory)}: the gate runs its own rules. \`portcullis waf install\` fetches one.`,
+    )
+    return 1
+  }
+  const loads = await countOf(report.directory)
+  const { changed, missing, added, entry, version } = report
+  if (options.json === true) {
+    const { files, ...known } = entry
+    const { line, previous } = lock
+    printJson({
+      version,
+      line,
+      previous,
+      directory: report.directory,
+      intact: isIntact(report),
+      changed,
+      missing,
+      added,
+      files: Object.keys(files).length,
+      ...known,
+      ...loads,
+    })
+  } else print(statusText(report, lock.line, lock.previous, loads))
+  return isIntact(report) && loads.error === undefined ? 0 : 1
+}
+
+interface Count {
+  readonly rules?: number
+  readonly warnings?: readonly string[]
+  readonly error?: string
+}
+
+/** What the gate would make of the rules. */
+async function countOf(directory: string): Promise<Count> {
+  const { compileRules, ruleCount } = await import('../crs/load.ts')
+  try {
+    const { ruleSet } = await compileRules({ rules: 'crs', crs: { path: directory } })
+    const warnings = ruleSet.warnings.map(({ place, message }) => `${shown(place.file)}:${place.line}  ${message}`)
+    return { rules: ruleCount(ruleSet), warnings }
+  } catch (error) {
+    return { error: messageOf(error) }
+  }
+}
+
+function statusText(report: LockReport, line: string, previous: string | undefined, loads: Count): string {
+  const { entry } = report
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ['version', `${report.version} (follows ${line})`],
+    ['before', previous ?? 'none'],
+    ['folder', shown(report.directory)],
+    ['files', isIntact(report) ? `${Object.keys(entry.files).length}, all as they were verified` : differences(report)],
+    ['rules', loads.error ?? String(loads.rules)],
+    ['installed', entry.installedAt],
+    ['from', entry.source],
+    ['sha256', `${entry.sha256}${entry.pinned ? ' (known to this version)' : ''}`],
+    ['signed', `${entry.signature.createdAt} with ${spaced(entry.signature.key)}`],
+    ...(loads.warnings ?? []).map((warning) => ['warning', warning] as const),
+  ]
+  return rows.map(([name, value]) => `${name.padEnd(10)} ${value}`).join('\n')
+}
+
+function tell({ version, previous, changed, entry }: Change, options: SupplyOptions): void {
+  if (options.json === true) {
+    const { files, ...known } = entry
+    printJson({ version, previous: previous ?? null, changed, files: Object.keys(files).length, ...known })
+  } else if (changed) {
+    const before = previous === undefined ? '' : ` \`portcullis waf rollback\` goes back to ${previous}.`
+    say(`OWASP CRS ${version} is in force.${before} A running gate takes it over by itself.`)
+  } else say(`OWASP CRS ${version} is in force already, and every file is as it was verified.`)
+}
+
+function tarballOf({ from, signature }: SupplyOptions) {
+  if (from === undefined) {
+    if (signature !== undefined) throw new UsageError('--signature goes with --from')
+    return undefined
+  }
+  if (!existsSync(from)) throw new UsageError(`There is no file ${from}.`)
+  return { file: from, signature: signature ?? `${from}.asc` }
+}
+
+/** One change of the rules at a time, over all processes. */
+async function alone(options: SupplyOptions, change: (supply: Supply) => Promise<Change>): Promise<Change> {
+  const [directory, { withLock }] = await Promise.all([rulesDirectoryOf(options), import('../gate/tls/files.ts')])
+  const key = options.key === undefined ? undefined : await readFile(options.key)
+  const supply: Supply = {
+    directory,
+    key,
+    mirror: options.mirror,
+    now: Date.now,
+    say: options.json === true ? () => {} : say,
+    async check(folder) {
+      const { compileRules } = await import('../crs/load.ts')
+      await compileRules({ rules: 'crs', crs: { path: folder } })
+    },
+  }
+  return withLock(join(directory, '.changing'), () => change(supply))
+}
+
+/** Where the rules are kept. Without a configuration, beside where one would be: that is how `dev` finds them. */
+export async function rulesDirectoryOf(options: Pick<SupplyOptions, 'config' | 'to'>): Promise<string> {
+  if (options.to !== undefined) return resolve(options.to)
+  const [{ readConfig }, { stateDirOf }] = await Promise.all([import('./read-config.ts'), import('./load.ts')])
+  try {
+    return join(stateDirOf(await readConfig(options, { withoutUpstreams: true })), 'crs')
+  } catch (error) {
+    if (error instanceof UsageError) return resolve('.portcullis/crs')
+    throw error
+  }
+}
+
+function shown(path: string): string {
+  const near = relative('', path)
+  return near.startsWith('..') ? path : near || '.'
+}

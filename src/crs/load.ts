@@ -1,0 +1,38 @@
+import { ConfigError, ConfigErrors } from '../base/errors.ts'
+import { compileProgram, type Program, type ProgramOptions } from '../waf/engine/index.ts'
+import { createInjectionDetector } from '../waf/injection/index.ts'
+import { parseRules, RuleError, type RuleSet } from '../waf/seclang/index.ts'
+import { type LoadedRules, loadRuleSources, type RuleChoice, type RuleSource } from './rules.ts'
+
+/** Rules read, linked and compiled, as a gate would. */
+export interface CompiledRules {
+  readonly loaded: LoadedRules
+  readonly ruleSet: RuleSet
+  readonly program: Program
+}
+
+/** Loads rules from disk and makes them ready to run. `first` are read before all others. Throws `ConfigErrors`. */
+export async function compileRules(
+  choice: RuleChoice,
+  options: Omit<ProgramOptions, 'injection'> & { readonly first?: readonly RuleSource[] } = {},
+): Promise<CompiledRules> {
+  const { first = [], ...rest } = options
+  const loaded = await loadRuleSources(choice)
+  try {
+    const ruleSet = parseRules([...first, ...loaded.sources], { readData: loaded.readData })
+    const program = compileProgram(ruleSet, { ...rest, injection: createInjectionDetector() })
+    return { loaded, ruleSet, program }
+  } catch (error) {
+    throw error instanceof RuleError ? new ConfigErrors(error.problems.map(toConfigError)) : error
+  }
+}
+
+/** What is wrong with a rule file, in the words of the configuration's errors. */
+function toConfigError({ place, length, message, hint }: RuleError['problems'][number]): ConfigError {
+  return new ConfigError('P1520', message, { place: { ...place, length }, ...(hint === undefined ? {} : { hint }) })
+}
+
+/** How many rules there are, chains counted once. */
+export function ruleCount({ phases }: RuleSet): number {
+  return Object.values(phases).reduce((sum, phase) => sum + phase.filter(({ kind }) => kind === 'rule').length, 0)
+}
