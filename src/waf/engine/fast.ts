@@ -1,3 +1,4 @@
+import type { Language } from '../scan/language.ts'
 import { type InjectionProofs, operatorLanguage } from '../scan/operator-language.ts'
 import { type Beginning, type Profile, Scanner, type ScanTest } from '../scan/scanner.ts'
 import type { Phase } from '../seclang/rule.ts'
@@ -16,18 +17,18 @@ import { membersOf, type VariableId, variableId, variableOf } from './variables.
  * course that was worked out at load (fold.ts), and evaluates only what is left. Its matches are those of the plain
  * evaluator, in the same order: the same functions test, count and keep them.
  */
-export function createFastEvaluator(
-  rules: readonly CompiledRule[],
-  proofs: InjectionProofs,
-): (core: ProgramCore) => Evaluator {
-  const plan = planScan(rules, proofs)
+export function createFastEvaluator(proofs: InjectionProofs): (core: ProgramCore) => Evaluator {
+  const languageOf = rememberLanguages(proofs)
   // What the refinements of a program have in common is worked out once.
-  const courses = new Map<string, Course | undefined>()
+  const courses = new Map<string, Plan | undefined>()
   return (core) => {
     const key = JSON.stringify([core.base.values, [...(core.base.others ?? [])], [...(core.removed ?? [])]])
-    if (!courses.has(key)) courses.set(key, foldProgram(core))
-    const course = courses.get(key)
-    return course === undefined ? runPlain : (state, phase) => run(state, phase, plan, course)
+    if (!courses.has(key)) {
+      const course = foldProgram(core)
+      courses.set(key, course && planCourse(course, core, languageOf))
+    }
+    const plan = courses.get(key)
+    return plan === undefined ? runPlain : (state, phase) => run(state, phase, plan)
   }
 }
 
@@ -41,15 +42,15 @@ export interface Findings {
   offCourse: boolean
 }
 
-/** Conditions that can be scanned for, and which values concern them. */
-interface ScanPlan {
+/** A course, and what is scanned for on it: rules off the course, such as those of higher paranoia levels, cost nothing. */
+interface Plan {
+  readonly course: Course
   readonly scanner: Scanner
   readonly words: number
-  /** By index of the rule and place in its chain: the test, or -1. */
-  readonly tests: readonly Int32Array[]
-  readonly phases: Readonly<Record<Phase, readonly VariablePlan[]>>
+  /** By index of the rule: the test of its first condition, or -1. */
+  readonly heads: Int32Array
   readonly select: Select
-  /** By test: the condition, where it asks libinjection. */
+  readonly phases: Readonly<Record<Phase, readonly VariablePlan[]>>
   readonly injections: ReadonlyMap<number, Injection>
 }
 
@@ -72,18 +73,15 @@ interface VariablePlan {
 /** Class sets never met before that one phase of one request may have worked out exactly. */
 const novelMax = 16
 
-function run(state: State, phase: Phase, plan: ScanPlan, course: Course): void {
-  const findings = (state.findings ??= {
-    flagged: new Int32Array(plan.words),
-    members: new Map(),
-    offCourse: false,
-  })
+function run(state: State, phase: Phase, plan: Plan): void {
+  state.findings ??= { flagged: new Int32Array(plan.words), members: new Map(), offCourse: false }
+  const { findings } = state
   scanPhase(state, findings, plan, phase)
   if (findings.offCourse) runRules(state, findings, plan, phase, 0)
-  else runCourse(state, findings, plan, phase, course.phases[phase])
+  else runCourse(state, findings, plan, phase, plan.course.phases[phase])
 }
 
-function runCourse(state: State, findings: Findings, plan: ScanPlan, phase: Phase, steps: readonly Step[]): void {
+function runCourse(state: State, findings: Findings, plan: Plan, phase: Phase, steps: readonly Step[]): void {
   const { values } = state.tx
   for (let i = 0; i < steps.length && !state.stopped; i++) {
     const step = steps[i]!
@@ -104,7 +102,7 @@ function runCourse(state: State, findings: Findings, plan: ScanPlan, phase: Phas
 function follow(
   state: State,
 
-  plan: ScanPlan,
+  plan: Plan,
   { rule, at, watched }: Step & { kind: 'rule' },
 ): number {
   const { removed, exclusions, engine } = state
@@ -122,7 +120,7 @@ function follow(
   return -1
 }
 
-function runRules(state: State, findings: Findings, plan: ScanPlan, phase: Phase, from: number): void {
+function runRules(state: State, findings: Findings, plan: Plan, phase: Phase, from: number): void {
   const rules = state.program.phases[phase]
   let at = from
   while (at < rules.length && !state.stopped) {
@@ -137,8 +135,8 @@ function runRules(state: State, findings: Findings, plan: ScanPlan, phase: Phase
 }
 
 /** Whether the head of a rule matches no value: then nothing of it does anything. */
-function isProvedIdle({ index }: CompiledRule, { flagged }: Findings, { tests }: ScanPlan): boolean {
-  const test = tests[index]![0]!
+function isProvedIdle({ index }: CompiledRule, { flagged }: Findings, { heads }: Plan): boolean {
+  const test = heads[index]!
   return test >= 0 && ((flagged[test >> 5]! >> (test & 31)) & 1) === 0
 }
 
@@ -164,7 +162,7 @@ function keyFor(test: number, variable: VariableId): number {
   return test * 1_024 + variable
 }
 
-function scanPhase(state: State, findings: Findings, plan: ScanPlan, phase: Phase): void {
+function scanPhase(state: State, findings: Findings, plan: Plan, phase: Phase): void {
   const { scanner } = plan
   scanner.novelLeft = novelMax
   for (const { variable, others, named, holdsNames } of plan.phases[phase]) {
@@ -206,7 +204,7 @@ class ScannedPrefix {
 }
 
 /** One call for all values that the proofs have left over: where none is an attack, which is the rule, its tests are done. */
-function askLibinjection(state: State, findings: Findings, { injections }: ScanPlan): void {
+function askLibinjection(state: State, findings: Findings, { injections }: Plan): void {
   const values = { sqli: [] as string[], xss: [] as string[] }
   const asked: [test: number, from: number, to: number, kind: Injection['kind']][] = []
   for (const [test, { kind, condition }] of injections) {
@@ -236,39 +234,59 @@ const ofResponse = new Set(
 )
 const namesOfArguments = new Set(['ARGS_NAMES', 'ARGS_POST_NAMES'].map(variableId))
 
-function planScan(rules: readonly CompiledRule[], proofs: InjectionProofs): ScanPlan {
-  const scanTests: ScanTest[] = []
-  const conditions: { readonly condition: CompiledCondition; readonly phase: Phase }[] = []
-  const injections = new Map<number, Injection>()
+function planCourse(course: Course, core: ProgramCore, languageOf: LanguageOf): Plan {
+  const tests: ScanTest[] = []
+  const asked: Asked[] = []
   const testOf = new Map<CompiledCondition, number>()
-  const tests = rules.map((rule) =>
-    Int32Array.from(rule.conditions, (condition) => {
-      const language = languageOf(condition, proofs)
-      if (language === undefined) return -1
+  const injections = new Map<number, Injection>()
+  const heads = new Int32Array(core.rules.length).fill(-1)
+  for (const rule of rulesOf(course)) {
+    rule.conditions.forEach((condition, place) => {
+      const language = languageOf(condition)
+      if (language === undefined) return
       const { transformations, multiMatch } = condition
-      const test = scanTests.push({ language, transformations, multiMatch }) - 1
-      conditions.push({ condition, phase: rule.phase })
+      const test = tests.push({ language, transformations, multiMatch }) - 1
+      asked.push({ condition, phase: rule.phase, test })
       testOf.set(condition, test)
+      if (place === 0) heads[rule.index] = test
       const name = condition.condition.operator.name.toLowerCase()
       // A value that is tested in several forms is not worth the words.
       if (!multiMatch && name === 'detectsqli') injections.set(test, { kind: 'sqli', condition })
       if (!multiMatch && name === 'detectxss') injections.set(test, { kind: 'xss', condition })
-      return test
-    }),
-  )
-  const scanner = new Scanner(scanTests)
-  const plans = phases.map((phase) => planPhase(phase, conditions, scanner))
+    })
+  }
+  const scanner = new Scanner(tests)
+  const planned = phases.map((phase) => planPhase(phase, asked, scanner))
   return {
+    course,
     scanner,
-    words: (scanTests.length + 31) >> 5,
-    tests,
-    phases: { 1: plans[0]!, 2: plans[1]!, 3: plans[2]!, 4: plans[3]!, 5: plans[4]! },
+    words: (tests.length + 31) >> 5,
+    heads,
     select: selectFlagged(testOf),
+    phases: { 1: planned[0]!, 2: planned[1]!, 3: planned[2]!, 4: planned[3]!, 5: planned[4]! },
     injections,
   }
 }
 
-function languageOf({ condition, operator, targets }: CompiledCondition, proofs: InjectionProofs) {
+function rulesOf(course: Course): readonly CompiledRule[] {
+  return phases.flatMap((phase) => course.phases[phase].flatMap((step) => (step.kind === 'rule' ? step.rule : [])))
+}
+
+type LanguageOf = (condition: CompiledCondition) => Language | undefined
+
+/** What is worked out for a condition serves every course. */
+function rememberLanguages(proofs: InjectionProofs): LanguageOf {
+  const known = new Map<CompiledCondition, Language | undefined>()
+  return (condition) => {
+    if (!known.has(condition)) known.set(condition, languageOfCondition(condition, proofs))
+    return known.get(condition)
+  }
+}
+
+function languageOfCondition(
+  { condition, operator, targets }: CompiledCondition,
+  proofs: InjectionProofs,
+): Language | undefined {
   if (operator === undefined || targets.length === 0) return undefined
   const all = targets.every(
     ({ variable, count }) => !count && (variableOf(variable).lasting || ofResponse.has(variable)),
@@ -276,20 +294,22 @@ function languageOf({ condition, operator, targets }: CompiledCondition, proofs:
   return all ? operatorLanguage(condition.operator, operator, proofs) : undefined
 }
 
+interface Asked {
+  readonly condition: CompiledCondition
+  readonly phase: Phase
+  readonly test: number
+}
+
 /** A variable that lasts is scanned once, when the first phase asks for it, for the tests of all. */
-function planPhase(
-  phase: Phase,
-  conditions: readonly { readonly condition: CompiledCondition; readonly phase: Phase }[],
-  scanner: Scanner,
-): readonly VariablePlan[] {
+function planPhase(phase: Phase, asked: readonly Asked[], scanner: Scanner): readonly VariablePlan[] {
   const asking = new Map<VariableId, { test: number; key: string | undefined }[]>()
-  conditions.forEach(({ condition, phase: own }, test) => {
+  for (const { condition, phase: own, test } of asked) {
     for (const { variable, key } of condition.targets) {
       const each = variableOf(variable).ofBody || ofResponse.has(variable)
       if ((each ? own : firstPhase(variable)) === phase)
         asking.set(variable, [...(asking.get(variable) ?? []), { test, key }])
     }
-  })
+  }
   return [...asking].map(([variable, uses]) => {
     const others = uses.filter(({ key }) => key === undefined).map(({ test }) => test)
     const keys = new Set(uses.flatMap(({ key }) => key ?? []))
@@ -308,7 +328,7 @@ function planPhase(
 
   function firstPhase(variable: VariableId): Phase {
     return Math.min(
-      ...conditions
+      ...asked
         .filter(({ condition }) => condition.targets.some((target) => target.variable === variable))
         .map((one) => one.phase),
     ) as Phase

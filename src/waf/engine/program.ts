@@ -210,7 +210,7 @@ export function compileProgram(rules: RuleSet, options: ProgramOptions): Program
     now: options.now,
     store: options.store,
   }
-  const evaluators = options.evaluator === 'plain' ? () => runPlain : createFastEvaluator(compiled, proofs)
+  const evaluators = options.evaluator === 'plain' ? () => runPlain : createFastEvaluator(proofs)
   return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all, evaluators)
 }
 

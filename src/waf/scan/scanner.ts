@@ -1,5 +1,6 @@
 import type { Transformation } from '../transform/index.ts'
 import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
+import { type ClassesAfter, classesAfter, isCaseBlind } from './classes-after.ts'
 import type { Language } from './language.ts'
 import { buildLiteralAutomaton, type LiteralAutomaton } from './literal-automaton.ts'
 
@@ -31,10 +32,14 @@ interface Stage {
   readonly index: number
   readonly parent: Stage | undefined
   readonly transformation: Transformation | undefined
+  /** A value without these classes leaves this stage as it came. */
+  readonly altersHere: ClassMask
   /** A value without these classes leaves the whole pipeline as it came. */
   readonly alters: ClassMask
   /** Makes something even of the empty value, as `length` and the digests do. */
   readonly altersEmpty: boolean
+  /** What a value of some classes may be made of behind the pipeline. */
+  readonly classesAfter: ClassesAfter
 }
 
 /** What is left to do for values made of the same classes. */
@@ -79,7 +84,15 @@ export class Scanner {
   /** A bit for each alphabet in which a test has literals. */
   readonly #literalAlphabets: Uint8Array
   readonly #stages: Stage[] = [
-    { index: 0, parent: undefined, transformation: undefined, alters: 0, altersEmpty: false },
+    {
+      index: 0,
+      parent: undefined,
+      transformation: undefined,
+      altersHere: 0,
+      alters: 0,
+      altersEmpty: false,
+      classesAfter: (classes) => classes,
+    },
   ]
   readonly #stageOf = new Map<string, Stage>()
   readonly #possible = new Map<ClassMask, Int32Array>()
@@ -93,6 +106,8 @@ export class Scanner {
   readonly #seenTest: Uint32Array
   #stageValues: string[] = []
   #stageSeen: Uint32Array = new Uint32Array(64)
+  /** Of the value that is being looked at, as it came. */
+  #classes: ClassMask = 0
   #text = 0
   #value = 0
 
@@ -144,30 +159,32 @@ export class Scanner {
   #stagesOf({ transformations, multiMatch }: ScanTest): readonly Stage[] {
     const path: Stage[] = [this.#stages[0]!]
     let key = ''
-    for (const transformation of transformations) {
-      key += ` ${transformation.name}`
+    transformations.forEach((transformation, place) => {
+      // To the scanner letters of both cases are the same, and so they are to what follows, if all of it is blind to case.
+      const isCase = transformation.name === 'lowercase' || transformation.name === 'uppercase'
+      const isIdle = isCase && transformations.slice(place + 1).every(({ name }) => isCaseBlind(name))
+      key += ` ${transformation.name}${isIdle ? '~' : ''}`
       let stage = this.#stageOf.get(key)
       if (stage === undefined) {
-        stage = this.#addStage(path[path.length - 1]!, transformation)
+        stage = this.#addStage(path[path.length - 1]!, transformation, isIdle)
         this.#stageOf.set(key, stage)
       }
       path.push(stage)
-    }
+    })
     return multiMatch ? path : path.slice(-1)
   }
 
-  #addStage(parent: Stage, transformation: Transformation): Stage {
-    // Literals are looked for without regard to case, and letters of both cases share a class: to the scanner, nothing changes.
-    const own =
-      transformation.name === 'lowercase' || transformation.name === 'uppercase'
-        ? 0
-        : classesTouched(transformation.alters)
+  #addStage(parent: Stage, transformation: Transformation, isIdle: boolean): Stage {
+    const altersHere = isIdle ? 0 : classesTouched(transformation.alters)
+    const after = classesAfter(transformation.name)
     const stage: Stage = {
       index: this.#stages.length,
       parent,
       transformation,
-      alters: parent.alters | own,
+      altersHere,
+      alters: parent.alters | altersHere,
       altersEmpty: parent.altersEmpty || transformation.altersEmpty,
+      classesAfter: (classes) => after(parent.classesAfter(classes)),
     }
     this.#stages.push(stage)
     if (this.#stageSeen.length < this.#stages.length) this.#stageSeen = new Uint32Array(this.#stages.length * 2)
@@ -203,6 +220,7 @@ export class Scanner {
   /** Looks at the value as each pipeline that may change it hands it on. */
   #scanAltered(groups: readonly Group[], classes: ClassMask, value: string): void {
     this.#stageValues[0] = value
+    this.#classes = classes
     this.#stageSeen[0] = this.#value
     let read = value
     let readClasses = classes
@@ -219,7 +237,10 @@ export class Scanner {
 
   #valueAt(stage: Stage): string {
     if (this.#stageSeen[stage.index] === this.#value) return this.#stageValues[stage.index]!
-    const text = stage.transformation!.apply(this.#valueAt(stage.parent!))
+    const before = this.#valueAt(stage.parent!)
+    // While nothing has changed the value, its classes are known, and tell where nothing will.
+    const isIdle = before === this.#stageValues[0] && (stage.altersHere & this.#classes) === 0 && !stage.altersEmpty
+    const text = isIdle ? before : stage.transformation!.apply(before)
     this.#stageValues[stage.index] = text
     this.#stageSeen[stage.index] = this.#value
     return text
@@ -321,7 +342,9 @@ export class Scanner {
     for (const group of 'groups' in of ? of.groups : [of]) {
       const { alters, altersEmpty } = group.pipeline
       if (group !== of && (altersEmpty || (alters & classes) !== 0)) {
-        altering.push(group)
+        // What no form of the pipeline's results can match needs no result.
+        const later = this.#possibleOver(group.pipeline.classesAfter(classes))
+        if (group.tests.some((test) => ((later[test >> 5]! >> (test & 31)) & 1) === 1)) altering.push(group)
         continue
       }
       for (const test of group.tests) {
