@@ -1,0 +1,69 @@
+import { allClasses, type ClassMask, classesOf } from './classes.ts'
+
+/** The classes that a value may be made of once a transformation is done with it, by those that it was made of. */
+export type ClassesAfter = (classes: ClassMask) => ClassMask
+
+const space = classesOf(' ')
+const slash = classesOf('/')
+
+/** Whatever the bytes of an escape spell, it can be anything; without its first byte there is none. */
+const decoding = (escapes: string): ClassesAfter => {
+  const first = classesOf(escapes)
+  return (classes) => ((classes & first) === 0 ? classes : allClasses)
+}
+const adding =
+  (added: ClassMask): ClassesAfter =>
+  (classes) =>
+    classes | added
+
+const percent = classesOf('%')
+const plus = classesOf('+')
+const urlDecoding: ClassesAfter = (classes) => {
+  if ((classes & percent) !== 0) return allClasses
+  return (classes & plus) === 0 ? classes : classes | space
+}
+const above = classesOf('\xff')
+const codePoints = classesOf('%u0a')
+
+/** By name as the manual spells it. What is not listed may make anything of anything. */
+const known: ReadonlyMap<string, ClassesAfter> = new Map<string, ClassesAfter>([
+  ['cmdLine', adding(space)],
+  ['compressWhitespace', adding(space)],
+  ['cssDecode', decoding('\\')],
+  ['escapeSeqDecode', decoding('\\')],
+  ['htmlEntityDecode', decoding('&')],
+  ['jsDecode', decoding('\\')],
+  ['lowercase', adding(0)],
+  ['normalizePath', adding(0)],
+  ['normalizePathWin', adding(slash)],
+  ['removeComments', adding(space)],
+  ['removeCommentsChar', adding(0)],
+  ['removeNulls', adding(0)],
+  ['removeWhitespace', adding(0)],
+  ['replaceComments', adding(space)],
+  ['replaceNulls', adding(space)],
+  ['trim', adding(0)],
+  ['trimLeft', adding(0)],
+  ['trimRight', adding(0)],
+  ['uppercase', adding(0)],
+  ['urlDecode', urlDecoding],
+  ['urlDecodeUni', urlDecoding],
+  ['utf8toUnicode', (classes) => ((classes & above) === 0 ? classes : classes | codePoints)],
+])
+
+const anything: ClassesAfter = () => allClasses
+
+export function classesAfter(name: string): ClassesAfter {
+  return known.get(name) ?? anything
+}
+
+/** Transformations to which letters of both cases are the same, whose result differs in case only where the value does. */
+const caseBlind = new Set([
+  ...['cmdLine', 'compressWhitespace', 'lowercase', 'normalizePath', 'normalizePathWin', 'removeComments'],
+  ...['removeCommentsChar', 'removeNulls', 'removeWhitespace', 'replaceComments', 'replaceNulls'],
+  ...['trim', 'trimLeft', 'trimRight', 'uppercase'],
+])
+
+export function isCaseBlind(name: string): boolean {
+  return caseBlind.has(name)
+}
