@@ -5,6 +5,7 @@ import type { Mount, MountedOperation } from '../gate/router.ts'
 import { denialPages } from '../guards/denials.ts'
 import type { TrafficRecord } from '../traffic/record.ts'
 import { type CommonOptions, type ExitCode, newCommand, run, UsageError } from './command.ts'
+import { matchesText } from './explain-matches.ts'
 import type { BuiltLoad } from './load.ts'
 import { print, printJson, say } from './output.ts'
 
@@ -100,7 +101,7 @@ function requestText(
     ['trace', record.traceId],
     ...observed.map((one) => ['observed', evidenceText(one)] as const),
   ]
-  return lines(rows)
+  return lines(rows) + matchesText(record)
 }
 
 function evidenceText({ code, evidence }: { readonly code: string; readonly evidence?: unknown }): string {

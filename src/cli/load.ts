@@ -92,21 +92,19 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
   const served = await loadDocuments(config)
   refuseUnsecured(served)
   refusePolicies(served, config, guards)
-  const releases: (() => void | Promise<void>)[] = []
+  const made: Made = { slots: { next: 0 }, releases: [], files: new Set(), stateDir: stateDirOf(config) }
   const close = async () => {
     // One that fails must not keep the others open.
-    const ends = await Promise.allSettled(releases.toReversed().map(async (release) => release()))
+    const ends = await Promise.allSettled(made.releases.toReversed().map(async (release) => release()))
     const failed = ends.find((end) => end.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
   try {
-    const slots = { next: 0 }
     const mounts: Mount[] = []
-    for (const one of served)
-      mounts.push(await mountApi(one, config, foundation, { guards, slots, releases, ...given }))
+    for (const one of served) mounts.push(await mountApi(one, config, foundation, { guards, made, ...given }))
     const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
-    for (const named of hosts) mounts.push(await denialMount(named, hostFor('portcullis', foundation, slots, releases)))
-    const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files)])]
+    for (const named of hosts) mounts.push(await denialMount(named, hostFor('portcullis', foundation, made)))
+    const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files), ...made.files])]
     return { router: createRouter(mounts), stray: strayLook(mounts), close, mounts, served, files }
   } catch (error) {
     await close()
@@ -158,28 +156,43 @@ function refusePolicies(served: readonly ServedApi[], config: Config, guards: re
   if (wrong.size > 0) throw new ConfigErrors([...wrong.values()])
 }
 
-function hostFor(
-  api: string,
-  { now, store, counters, log }: Foundation,
-  slots: { next: number },
-  releases: (() => void | Promise<void>)[],
-): Host {
-  const slot = () => ({ index: slots.next++ })
-  return { now, store, counters, log, api, slot, onClose: (release) => releases.push(release) }
+/** What guards leave behind while a load is built. */
+interface Made {
+  /** Counts the places that guards take on every exchange. */
+  readonly slots: { next: number }
+  readonly releases: (() => void | Promise<void>)[]
+  /** What they read. */
+  readonly files: Set<string>
+  readonly stateDir: string
+}
+
+function hostFor(api: string, foundation: Foundation, { slots, releases, files, stateDir }: Made): Host {
+  const { now, store, counters, log } = foundation
+  return {
+    now,
+    store,
+    counters,
+    log,
+    api,
+    stateDir,
+    watch(read) {
+      for (const file of read) files.add(file)
+    },
+    slot: () => ({ index: slots.next++ }),
+    onClose: (release) => releases.push(release),
+  }
 }
 
 interface MountContext extends BuildOptions {
   readonly guards: readonly Guard[]
-  /** Counts the places that guards take on every exchange. */
-  readonly slots: { next: number }
-  readonly releases: (() => void | Promise<void>)[]
+  readonly made: Made
 }
 
 async function mountApi(
   { api, version, settings, document, upstream: upstreamSettings }: ServedApi,
   config: Config,
   foundation: Foundation,
-  { guards, slots, releases, upstream: given }: MountContext,
+  { guards, made, upstream: given }: MountContext,
 ): Promise<Mount> {
   if (upstreamSettings === undefined && given === undefined) {
     const path = version === undefined ? ['apis', api] : ['apis', api, 'versions', version]
@@ -189,7 +202,7 @@ async function mountApi(
       hint: 'add `upstream: http://host:port`',
     })
   }
-  const host = hostFor(api, foundation, slots, releases)
+  const host = hostFor(api, foundation, made)
   const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
@@ -203,7 +216,7 @@ async function mountApi(
     [...operations, unlisted.path, unlisted.method([], '*')],
   )
   const upstream = given ?? createUpstream(upstreamSettings!, foundation)
-  releases.push(() => upstream.close())
+  made.releases.push(() => upstream.close())
   const chosen = version === undefined ? undefined : settings.versions?.[version]
   const prefix = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
   return {

@@ -563,10 +563,10 @@ export class Flight implements Dispatcher.DispatchHandler {
     })
   }
 
-  /** Those who must see the whole, and with it those for whom its beginning would do. */
+  /** Those who must see the whole, behind those for whom its beginning would do, who want it as the upstream sent it. */
   #checkWhole(): Verdict | Promise<Verdict> {
     const { responseBody } = this.#program
-    const steps = this.#parts.length === 0 ? responseBody : [...responseBody, ...this.#parts.map(({ step }) => step)]
+    const steps = this.#parts.length === 0 ? responseBody : [...this.#parts.map(({ step }) => step), ...responseBody]
     return runPhase(steps, this.exchange)
   }
 

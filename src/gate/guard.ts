@@ -98,6 +98,10 @@ export interface Host {
   readonly log: Logger
   /** The name of the API whose options are being set up, for keys in shared stores. */
   readonly api: string
+  /** Where the gate keeps what it makes itself, and what was installed for it. */
+  readonly stateDir: string
+  /** Files that were read for the options: a change in one of them calls for a reload. */
+  readonly watch: (files: readonly string[]) => void
   /** A private, typed place on every exchange. */
   readonly slot: <T>() => Slot<T>
   /** Runs when the last exchange of this load is over. */

@@ -265,6 +265,22 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Nothing you can do.',
     'The document does not list this status. Decided by `validate.response`.',
   ),
+  'waf.blocked': page(
+    [302, 400, 403],
+    'If this was no attack, tell the operator the `instance` of this answer.',
+    '`portcullis explain <id>` shows the rules that fitted, and the exclusion to paste where they were wrong. Decided by `waf`. The status is 403 unless the rule names another.',
+  ),
+  'waf.body-too-large': page(413, 'Send less at a time.', 'Decided by `waf.maxBody`.'),
+  'waf.response-blocked': page(
+    502,
+    'Nothing you can do.',
+    "The upstream's answer fitted rules for leaks: `portcullis explain <id>`. Decided by `waf.response`.",
+  ),
+  'waf.too-costly': page(
+    403,
+    'Send less, or simpler, at a time.',
+    'Looking at this request would have taken too much time. Decided by `waf.onBudget`.',
+  ),
 }
 
 function page(status: number | readonly number[], caller: string, operator: string): DenialPage {

@@ -13,6 +13,7 @@ import { security } from './security.ts'
 import { trace } from './trace.ts'
 import { unlisted } from './unlisted.ts'
 import { validate } from './validate.ts'
+import { waf } from './waf.ts'
 
 /** Every guard, in running order within its stage (see `gate/guard.ts` for the order of stages). */
 // biome-ignore lint/suspicious/noExplicitAny: a list of guards whose options differ; each reads its own.
@@ -33,6 +34,8 @@ export const guards: readonly Guard<any, any>[] = [
   // validate
   unlisted,
   validate,
+  // inspect
+  waf,
   // shape
   errors,
   headers,

@@ -4,7 +4,7 @@ import type { Operation } from '../openapi/operation.ts'
 import { unlisted } from './unlisted.ts'
 
 async function refusal(operation: Partial<Operation>) {
-  const compile = await unlisted.setup({}, makeHost(), undefined as never)
+  const compile = await unlisted.setup({ mode: 'enforce' }, makeHost(), undefined as never)
   return compile(makeOperation(operation))?.requestHead?.(makeExchange())
 }
 

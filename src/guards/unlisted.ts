@@ -1,5 +1,5 @@
-import { object } from '../config/language.ts'
-import type { Guard } from '../gate/guard.ts'
+import { mode, object } from '../config/language.ts'
+import type { Guard, Mode } from '../gate/guard.ts'
 import { denial } from '../gate/verdict.ts'
 
 const unlistedPath = denial(404, 'unlisted.path', 'There is no such path in this API.')
@@ -7,10 +7,14 @@ const unlistedPath = denial(404, 'unlisted.path', 'There is no such path in this
 const unlistedMethod = denial(405, 'unlisted.method', 'This path does not have the method of the request.')
 
 /** Refuses paths and methods that the document does not list. */
-export const unlisted: Guard<object> = {
+export const unlisted: Guard<{ readonly mode: Mode }> = {
   name: 'unlisted',
   stage: 'validate',
-  options: object({}).prefault({}),
+  options: object({
+    mode: mode(
+      'How the rule stands. `observe` lets through what nobody has described: for finding out what there is.',
+    ).default('enforce'),
+  }).prefault({}),
   setup:
     () =>
     ({ kind, allow }) => {

@@ -6,7 +6,11 @@ const components = {
   Color: { type: 'string', enum: ['red', 'blue'] },
   Node: {
     type: 'object',
-    properties: { id: { type: 'string', format: 'uuid' }, next: { $ref: '#/components/schemas/Node' }, text: { type: 'string' } },
+    properties: {
+      id: { type: 'string', format: 'uuid' },
+      next: { $ref: '#/components/schemas/Node' },
+      text: { type: 'string' },
+    },
   },
 }
 
@@ -25,14 +29,20 @@ describe('what a schema lets a text be', () => {
     [
       'all that stands side by side',
       { type: 'string', format: 'uuid', maxLength: 36, pattern: '^x$' },
-      [[{ kind: 'format', format: 'uuid' }, { kind: 'pattern', source: '^x$' }, { kind: 'length', max: 36 }]],
+      [
+        [
+          { kind: 'format', format: 'uuid' },
+          { kind: 'pattern', source: '^x$' },
+          { kind: 'length', max: 36 },
+        ],
+      ],
     ],
-    ['what a reference says', { $ref: '#/components/schemas/Color' }, [[{ kind: 'values', values: new Set(['red', 'blue']) }]]],
     [
-      'what all parts say',
-      { allOf: [{ type: 'string' }, { format: 'date' }] },
-      [[{ kind: 'format', format: 'date' }]],
+      'what a reference says',
+      { $ref: '#/components/schemas/Color' },
+      [[{ kind: 'values', values: new Set(['red', 'blue']) }]],
     ],
+    ['what all parts say', { allOf: [{ type: 'string' }, { format: 'date' }] }, [[{ kind: 'format', format: 'date' }]]],
     [
       'any alternative, each told apart',
       { oneOf: [{ type: 'string', format: 'date' }, { type: 'string' }] },

@@ -139,7 +139,12 @@ function waysOf(located: Located, references: References, depth: number): Altern
     const opened = parts.map((part, i) =>
       waysOf({ schema: part, base, at: `${at}/${keyword}/${i}` }, references, depth + 1),
     )
-    ways = opened.includes(undefined) ? undefined : product(ways, opened.flatMap((one) => one!))
+    ways = opened.includes(undefined)
+      ? undefined
+      : product(
+          ways,
+          opened.flatMap((one) => one!),
+        )
   }
   return ways
 }

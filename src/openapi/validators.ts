@@ -82,12 +82,7 @@ function locate(references: References, ref: SchemaRef): Located {
   return { schema: ref.schema, base: hash < 0 ? ref.uri : ref.uri.slice(0, hash), at: ref.uri }
 }
 
-function toValidate(
-  check: Check,
-  errorsMax: number,
-  outline: () => SchemaOutline,
-  form: () => ValueForm,
-): Validate {
+function toValidate(check: Check, errorsMax: number, outline: () => SchemaOutline, form: () => ValueForm): Validate {
   let known: SchemaOutline | undefined
   const validate = (value: unknown): readonly SchemaError[] => {
     try {

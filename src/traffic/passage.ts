@@ -12,6 +12,8 @@ export interface RuleMatch {
   readonly variable: string
   /** What fitted, cut but not masked: that is for whoever writes it down. */
   readonly data: string | undefined
+  /** The whole of it as rule engines log it, secrets and all: for tests of rules, never to be written. */
+  readonly line?: () => string
 }
 
 /**

@@ -197,6 +197,8 @@ export async function guarded({
     counters: undefined as unknown as Counters,
     log: silentLogger,
     api: 'test',
+    stateDir: '/nonexistent',
+    watch() {},
     slot: () => ({ index: slots++ }),
     onClose: (release) => void releases.push(release),
     ...host,

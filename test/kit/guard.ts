@@ -152,6 +152,8 @@ export function makeHost({ counters }: { readonly counters?: Counters } = {}): T
     counters: counters ?? createMemoryCounters({ now }),
     log: { ...silentLogger, warn: (message, fields) => warnings.push({ message, fields }) },
     api: 'test',
+    stateDir: '/nonexistent',
+    watch() {},
     slot: <T>(): Slot<T> => ({ index: slots++ }),
     onClose: (release) => releases.push(release),
     advance(ms) {
