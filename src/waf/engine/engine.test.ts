@@ -287,6 +287,17 @@ describe.each(['plain', 'fast'] as const)('the %s evaluator:', (evaluator) => {
       expect(read('XML:/a/b/text()', '/', sent)).toEqual(['XML:/*=text'])
     })
 
+    test('of XML are its runs of text, and all text as one where none of them matches', () => {
+      const seen = (body: string) => {
+        const rules = 'SecRule XML:/* "@rx union.select|^a$" "id:1,phase:2,pass,setvar:tx.score=+1"'
+        const sent = send(programOf(rules), '/', { headers: ['Content-Type', 'text/xml'], body })
+        return [sent.variable('score'), ...sent.matches.map(({ value }) => value)]
+      }
+      expect(seen('<x><y>union select</y><y>b</y></x>')).toEqual(['1', 'union select'])
+      expect(seen('<x>a<y>b</y>a</x>')).toEqual(['2', 'a', 'a'])
+      expect(seen('<x>union<y> </y>select</x>')).toEqual(['1', 'union select'])
+    })
+
     test('of a response are there once it is', () => {
       const reply = { status: 503, headers: ['Content-Type', 'text/html; charset=utf-8'], body: 'oops' }
       const variables = 'RESPONSE_STATUS|RESPONSE_HEADERS|RESPONSE_CONTENT_TYPE|RESPONSE_BODY|RESPONSE_CONTENT_LENGTH'

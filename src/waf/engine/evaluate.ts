@@ -60,9 +60,12 @@ export function evaluateCondition(
   const excluded = state.exclusions?.[rule.index]
   let matched = false
   for (const target of condition.targets) {
+    let matchedTarget = false
     for (const one of select(state, condition, target, excluded)) {
-      if (testMember(state, rule, condition, target, one)) matched = true
+      if (one.whole && matchedTarget) continue
+      if (testMember(state, rule, condition, target, one)) matchedTarget = true
     }
+    if (matchedTarget) matched = true
   }
   return matched
 }

@@ -11,13 +11,20 @@ export interface Member {
   readonly rest: string
   /** An OpenAPI document has shown that such a value carries no attack: rules that look at a whole collection pass it by. */
   readonly proved: boolean
+  /** Its siblings joined: looked at only where none of them matched, lest one thing counts twice. */
+  readonly whole: boolean
   /** The name in lower case, made when it is first asked for. */
   key: string | undefined
 }
 
 /** One shape for all members: the loops over them stay monomorphic. */
 export function member(name: string, value: string, prefix?: NamePrefix, proved = false, rest = name): Member {
-  return { name, value, prefix, rest, proved, key: undefined }
+  return { name, value, prefix, rest, proved, whole: false, key: undefined }
+}
+
+/** What runs of text make together. */
+export function wholeMember(name: string, value: string): Member {
+  return { name, value, prefix: undefined, rest: name, proved: false, whole: true, key: undefined }
 }
 
 /** Names of members are compared without regard to case. */

@@ -2,7 +2,7 @@ import { parseCookies } from '../body/cookies.ts'
 import { requestLine } from '../body/target.ts'
 import type { BodyValues, MultipartFlags } from '../body/values.ts'
 import { lowerCase } from '../seclang/known.ts'
-import { type Member, member, membersOfArguments, namesOf, noMembers } from './member.ts'
+import { type Member, member, membersOfArguments, namesOf, noMembers, wholeMember } from './member.ts'
 import type { State } from './state.ts'
 
 /** A variable's place in `variables`. */
@@ -323,14 +323,18 @@ function filesMembers(toMember: (file: BodyValues['files'][number]) => Member): 
   return ({ body }) => (body === undefined || body.files.length === 0 ? noMembers : body.files.map(toMember))
 }
 
-/** `/*` all text, `//@*` each attribute; and, for rules against XXE, `/doctype`. */
+/**
+ * `/*` each run of text and, where there are several, all of them as one: what elements within a payload tear apart is
+ * found as in ModSecurity, what begins or ends with an element as in Coraza. `//@*` each attribute, `/doctype` for rules
+ * against XXE.
+ */
 function xmlMembers({ body }: State): readonly Member[] {
   const xml = body?.xml
   if (xml === undefined) return noMembers
   const { texts, whole, attributes, doctype } = xml
   return [
     ...texts.map((value) => member('/*', value)),
-    ...(whole === undefined ? [] : [member('/*', whole)]),
+    ...(whole === undefined ? [] : [wholeMember('/*', whole)]),
     ...attributes.map((value) => member('//@*', value)),
     ...(doctype === undefined ? [] : [member('/doctype', doctype)]),
   ]

@@ -1,0 +1,68 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { sharedPath } from '../../../test/kit/shared.ts'
+import { ftwSetup, runInProcess } from '../../crs/ftw/in-process.ts'
+import { judge } from '../../crs/ftw/judge.ts'
+import { readTests } from '../../crs/ftw/read.ts'
+import { createInjectionDetector } from '../injection/index.ts'
+import { parseRules } from '../seclang/index.ts'
+import type { RuleSet } from '../seclang/rule.ts'
+import { compileProgram, type Program } from './program.ts'
+
+const crs = sharedPath('crs')
+
+/** Tests that ask something of the server in front, and why none is there. */
+const ofTheFront: Readonly<Record<string, string>> = {
+  '920620-1': 'Apache joins two Content-Type headers before rules see them; the gate refuses them, here both are seen',
+}
+
+function readRules(folder: string): RuleSet {
+  const names = readdirSync(join(folder, 'rules')).filter((name) => name.endsWith('.conf'))
+  const files = ['crs-setup.conf.example', ...names.sort().map((name) => `rules/${name}`)]
+  const sources = files.map((name) => ({ name: join(folder, name), text: readFileSync(join(folder, name), 'latin1') }))
+  return parseRules([{ name: 'ftw.conf', text: ftwSetup }, ...sources], {
+    readData: (file) => readFileSync(file, 'latin1'),
+  })
+}
+
+describe.skipIf(crs === undefined)('the regression tests of the Core Rule Set', () => {
+  const rules = crs === undefined ? undefined : readRules(crs)
+  const tests = crs === undefined ? [] : readTests(join(crs, 'regression'))
+  const programOf = (evaluator: 'fast' | 'plain'): Program => {
+    return compileProgram(rules!, { injection: createInjectionDetector(), evaluator })
+  }
+
+  test('are all there', () => {
+    expect(tests.length).toBeGreaterThanOrEqual(5_000)
+  })
+
+  test.each(['plain', 'fast'] as const)('pass with the %s evaluator, but for what is of the front', (evaluator) => {
+    const program = programOf(evaluator)
+    const failed = tests.flatMap(({ name, stages }) => {
+      const wrong = stages.flatMap((stage) => {
+        const { seen, transaction } = runInProcess(program, stage)
+        return [...judge(stage.expected, seen), ...(transaction?.events ?? []).map(({ detail }) => detail)]
+      })
+      return wrong.length === 0 ? [] : [{ name, wrong }]
+    })
+    expect(failed.filter(({ name }) => !(name in ofTheFront))).toEqual([])
+    expect(failed.map(({ name }) => name)).toEqual(Object.keys(ofTheFront))
+  })
+
+  test('have the very same matches with both evaluators', () => {
+    const plain = programOf('plain')
+    const fast = programOf('fast')
+    const different = tests.flatMap(({ name, stages }) => {
+      return stages.flatMap((stage) => {
+        const [expected, seen] = [plain, fast].map((program) => runInProcess(program, stage).seen)
+        return JSON.stringify(expected) === JSON.stringify(seen) ? [] : [{ name, expected, seen }]
+      })
+    })
+    expect(different).toEqual([])
+  })
+})
+
+test.skipIf(crs !== undefined)('the Core Rule Set is not here', (context) => {
+  context.skip('put the CRS and its regression tests beside the checkout as shared/crs')
+})
