@@ -214,6 +214,26 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'The activity log cannot be written',
     help: '`telemetry.logs.file` must lie in a folder that the user who runs the gate may write to. Without the key the lines go to standard output.',
   },
+  P1510: {
+    title: 'A folder of firewall rules cannot be used',
+    help: '`crs.path` names the folder into which a release of the OWASP CRS was unpacked: with `crs-setup.conf` or `crs-setup.conf.example`, and `rules/*.conf`. `portcullis waf install` fetches, verifies and unpacks one.',
+  },
+  P1511: {
+    title: 'A file of firewall rules cannot be read',
+    help: 'It is missing, may not be read, or has more than 8 MB. Relative paths count from the configuration file.',
+  },
+  P1513: {
+    title: 'The installed firewall rules are not those that were verified',
+    help: 'A file was changed, is missing or was added since `portcullis waf install` checked the signature, so nobody vouches for the rules. Install them again; put your own settings and exclusions into files of your own, which `waf.include` names.',
+  },
+  P1514: {
+    title: 'No Core Rule Set is installed',
+    help: '`portcullis waf install` fetches and verifies one; `crs.path` names one that is elsewhere. Without `rules: crs` the gate runs its own rules.',
+  },
+  P1520: {
+    title: 'A firewall rule cannot be used',
+    help: 'A rule file says what the engine cannot do, or something is misspelt in it. All mistakes are told at once; a gate that runs keeps its old rules meanwhile.',
+  },
   P2001: {
     title: 'An OpenAPI document, overlay or file it refers to cannot be read',
     help: 'The file is missing, is a folder, is not UTF-8 or may not be read. Paths in the configuration are relative to it; paths in a `$ref` are relative to the file that the `$ref` stands in.',
