@@ -2,11 +2,10 @@ export { parseCookies } from './cookies.ts'
 export { type FlatJson, flattenJson, type JsonKind, type ShapeNode } from './json.ts'
 export { type Multipart, parseMultipart } from './multipart.ts'
 export { type BodyContext, type BodyProcessor, processorFor, processors } from './request-body.ts'
-export { requestLine, splitUri, type TargetParts } from './target.ts'
+export { splitUri, type TargetParts } from './target.ts'
 export { parseUrlEncoded, type UrlEncoded } from './urlencoded.ts'
 export {
   type Argument,
-  argument,
   type BodyLimits,
   type BodyValues,
   bodyLimits,

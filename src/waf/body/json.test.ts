@@ -102,6 +102,7 @@ describe('flattening', () => {
     ['\\ud83d\\ude00', '\xf0\x9f\x98\x80'],
     ['\\ud83d', '\xef\xbf\xbd'],
     ['\\ude00x', '\xef\xbf\xbdx'],
+    ['\\ude00\\ude00', '\xef\xbf\xbd\xef\xbf\xbd'],
     ['\\ud83d\\u0041', '\xef\xbf\xbdA'],
     ['\\ud83d\\ud83d\\ude00', '\xef\xbf\xbd\xf0\x9f\x98\x80'],
     ['\\u0000', '\0'],
@@ -448,6 +449,27 @@ describe('a shape', () => {
       [],
     ],
     ['{"tags":[]}', [], [['json.tags', '0']]],
+    [
+      '{"tags":[["a"],"b",{"id":1}]}',
+      [
+        ['json.tags.0.0', 'a'],
+        ['json.tags.2.id', '1'],
+      ],
+      [
+        ['json.tags.0', '1'],
+        ['json.tags.1', 'b'],
+        ['json.tags', '3'],
+      ],
+    ],
+    [
+      '{"tags":["B","a"],"id":1}',
+      [['json.tags.0', 'B']],
+      [
+        ['json.tags.1', 'a'],
+        ['json.tags', '2'],
+        ['json.id', '1'],
+      ],
+    ],
   ])('%j: what it does not prove keeps full force', (text, found, proved) => {
     const read = flattenJson(text, bodyLimits, shape)
     expect(entries(read.arguments)).toEqual(found)

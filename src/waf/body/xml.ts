@@ -364,13 +364,9 @@ function decodeReferences(reading: Reading, text: string): string {
   return into.toString('latin1', 0, filled)
 }
 
-/** No reference that is followed is longer, zeros before a number aside. */
-const referenceBytesMax = 64
-
-/** Where the semicolon stands of the reference whose ampersand stands at `from`; -1 if there is none near. */
+/** Where the semicolon stands of the reference whose ampersand stands at `from`; -1 if something else comes first. */
 function endOfReference(text: string, from: number): number {
-  const most = Math.min(text.length, from + referenceBytesMax)
-  for (let at = from + 1; at < most; at++) {
+  for (let at = from + 1; at < text.length; at++) {
     const code = text.charCodeAt(at)
     if (code === 0x3b) return at
     if (code === 0x26 || isTagBlank(code)) return -1
