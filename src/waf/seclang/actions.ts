@@ -123,18 +123,25 @@ function readValue(
     }
     return { value: unquoted(list, start + 1, closing, "'"), end }
   }
-  let end = text.indexOf(',', start)
-  if (end === -1) end = text.length
-  if (isControl) {
-    // `ctl:ruleRemoveTargetById=1;ARGS:'/a{1,2}/'`: the comma belongs to the pattern.
-    const quote = text.indexOf(":'", start)
-    const closing = quote === -1 || quote > end ? -1 : closingQuote(text, quote + 2, "'")
-    if (closing > end) {
-      end = text.indexOf(',', closing)
-      if (end === -1) end = text.length
-    }
+  let end = isControl ? endOfControl(text, start) : text.indexOf(',', start)
+  if (end === 'open') {
+    const quote = text.indexOf(":'", start) + 1
+    complaints.error(pieceOf(list, quote, quote + 1), 'this quote is not closed')
+    end = text.indexOf(',', start)
   }
+  if (end === -1) end = text.length
   return { value: trimmed(list, start, end), end }
+}
+
+/** The comma behind `ruleRemoveTargetById=1;ARGS:'/a{1,2}/'`: one inside the quotes belongs to the pattern. */
+export function endOfControl(text: string, start: number): number | 'open' {
+  for (let at = start; at < text.length; at++) {
+    if (text[at] === ',') return at
+    if (text[at] !== ':' || text[at + 1] !== "'") continue
+    at = closingQuote(text, at + 2, "'")
+    if (at === -1) return 'open'
+  }
+  return -1
 }
 
 function complainOfName(name: Piece, at: Piece, complaints: Complaints): void {

@@ -44,6 +44,7 @@ export interface Complaints {
 
 /** More than a person reads; a file of another kind, taken for rules, has one in each line. */
 const problemsMax = 50
+const warningsMax = 1_000
 
 export function createComplaints(): Complaints {
   const problems: Problem[] = []
@@ -66,7 +67,7 @@ export function createComplaints(): Complaints {
       problems.push({ ...problem, frame: frameOf(problem, lineOf(at).file) })
     },
     warn(at, message) {
-      warnings.push({ place: placeOf(at), message })
+      if (warnings.length < warningsMax) warnings.push({ place: placeOf(at), message })
     },
     settle: () => fail(false),
   }

@@ -1,6 +1,8 @@
+import { endOfControl } from './actions.ts'
 import { severities, transformations } from './known.ts'
 import { isEscaped } from './piece.ts'
 import type { Condition, Control, OperatorUse, Rule, SetVariable, Target } from './rule.ts'
+import { closingSlash } from './targets.ts'
 
 /**
  * A linked rule as SecLang again: what it came to after defaults and updates, in a fixed order. Read back, it is the
@@ -18,31 +20,37 @@ export function printRule(rule: Rule): string {
       const indent = '    '.repeat(index)
       const list = `\\\n${indent}    ${printActions(actions, `,\\\n${indent}    `)}`
       if (isAction(condition)) return `${indent}SecAction ${list}`
-      return `${indent}SecRule ${printWord(printTargets(condition))} ${printOperator(condition.operator)} ${list}`
+      const targets = printTargets(condition)
+      // White space keeps a last backslash from escaping the quote mark, and counts nothing.
+      const variables = isEscaped(targets, targets.length, 0) ? `${targets} ` : targets
+      return `${indent}SecRule ${printWord(variables)} ${printOperator(condition.operator)} ${list}`
     })
     .join('\n')
 }
 
 /** `ARGS|!ARGS:id`: what a condition looks at. */
 export function printTargets({ targets, exclusions }: Pick<Condition, 'targets' | 'exclusions'>): string {
-  return [...targets.map(printTarget), ...exclusions.map((target) => `!${printTarget(target)}`)].join('|')
+  return [
+    ...targets.map((target) => printTarget(target)),
+    ...exclusions.map((target) => `!${printTarget(target)}`),
+  ].join('|')
 }
 
-export function printTarget({ variable, selector, count }: Target): string {
+function printTarget({ variable, selector, count }: Target, inControl = false): string {
   const name = `${count ? '&' : ''}${variable}`
   if (selector === undefined) return name
   if (selector.kind === 'pattern') {
     const plain = `/${selector.source}/`
-    return `${name}:${endsAtLastSlash(selector.source) ? plain : quoted(plain, "'")}`
+    return `${name}:${closingSlash(plain, 1) === plain.length - 1 && !(inControl && canBeQuoted(plain)) ? plain : quoted(plain, "'")}`
   }
-  const isPlain =
-    selector.name !== '' && !/^['\s]|\||\s$/.test(selector.name) && (variable === 'XML' || selector.name[0] !== '/')
-  return `${name}:${isPlain ? selector.name : quoted(selector.name, "'")}`
+  const text = selector.name
+  const isPlain = text !== '' && !/^['\s]|\||\s$/.test(text) && (variable === 'XML' || text[0] !== '/')
+  return `${name}:${isPlain && !(inControl && canBeQuoted(text)) ? text : quoted(text, "'")}`
 }
 
-/** Whether the parser finds the end of the pattern where it is. */
-function endsAtLastSlash(source: string): boolean {
-  return !isEscaped(source, source.length, 0) && !/\/\s*\|/.test(source)
+/** Inside `ctl:…` a quote mark behind a colon opens a quote: what holds one is better quoted itself. */
+function canBeQuoted(text: string): boolean {
+  return text.includes("'") && holds(text, "'", false)
 }
 
 function isAction({ targets, operator }: Condition): boolean {
@@ -50,10 +58,14 @@ function isAction({ targets, operator }: Condition): boolean {
 }
 
 function printOperator({ name, negated, argument }: OperatorUse): string {
-  return printWord(`${negated ? '!' : ''}@${name}${argument === '' ? '' : ` ${argument}`}`)
+  const sign = negated ? '!' : ''
+  const text = `${sign}@${name}${argument === '' ? '' : ` ${argument}`}`
+  for (const quote of ['"', "'"]) if (holds(text, quote, false)) return quoted(text, quote)
+  return name === 'rx' && !/^[!@]/.test(argument) ? sign + argument : text
 }
 
-type Action = readonly [name: string, value: string | undefined]
+/** A value may have two spellings, since not all can be quoted once more. */
+type Action = readonly [name: string, value: string | undefined, other?: string]
 
 function headActions(rule: Rule): Action[] {
   const disruption: Action = rule.blocks
@@ -100,13 +112,13 @@ function conditionActions(condition: Condition, rule: Rule | undefined): Action[
     ...(condition.capture ? [['capture', undefined] as const] : []),
     ...(message === undefined ? [] : [['msg', message] as const]),
     ...(logData === undefined ? [] : [['logdata', logData] as const]),
-    ...condition.controls.map((control) => ['ctl', printControl(control)] as const),
+    ...condition.controls.map((control) => ['ctl', printControl(control, false), printControl(control, true)] as const),
     ...condition.setVariables.map(printSetVariable),
   ]
 }
 
-function printControl({ name, value, targets }: Control): string {
-  const list = targets.length === 0 ? '' : `;${targets.map(printTarget).join('|')}`
+function printControl({ name, value, targets }: Control, isQuoted: boolean): string {
+  const list = targets.length === 0 ? '' : `;${targets.map((target) => printTarget(target, isQuoted)).join('|')}`
   return `${name}=${value}${list}`
 }
 
@@ -137,16 +149,22 @@ function printActions(actions: readonly Action[], separator: string): string {
   return spaceless === undefined ? join(quotedList, '"') : join(spaceless, '')
 }
 
-function printAction([name, value]: Action, quotes: boolean): string {
-  if (value === undefined) return name
-  if (/^[\w./%{}-]+$/.test(value) || (name === 'ctl' && /^[\w./:;=-]+$/.test(value))) return `${name}:${value}`
-  const canBeBare = value !== '' && !/^['\s]|,|\s$/.test(value) && !(name === 'ctl' && value.includes(":'"))
-  const canBeQuoted = holds(value, "'", false)
-  return `${name}:${canBeQuoted && (quotes || !canBeBare) ? quoted(value, "'") : value}`
+function printAction([name, ...values]: Action, prefersQuotes: boolean): string {
+  const written = values.filter((value) => value !== undefined)
+  if (written.length === 0) return name
+  const isSimple = name === 'ctl' ? /^[\w./:;=-]+$/ : /^[\w./%{}-]+$/
+  if (isSimple.test(written[0]!)) return `${name}:${written[0]}`
+  const quotedForm = written.find((value) => holds(value, "'", false))
+  const bareForm = written.find((value) => {
+    const isWhole = name === 'ctl' ? endOfControl(value, 0) === -1 : !value.includes(',')
+    return isWhole && !/^$|^['\s]|\s$/.test(value)
+  })
+  const isQuoted = quotedForm !== undefined && (prefersQuotes || bareForm === undefined)
+  return `${name}:${isQuoted ? quoted(quotedForm, "'") : (bareForm ?? written[0])}`
 }
 
 function printWord(text: string): string {
-  if (/^[^@"'\s][^"'\s]*$/.test(text)) return text
+  if (/^[^"'\s]+$/.test(text)) return text
   for (const quote of ['"', "'"]) if (holds(text, quote, false)) return quoted(text, quote)
   return text
 }

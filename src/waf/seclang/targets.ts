@@ -32,7 +32,7 @@ export function readTargets(piece: Piece, complaints: Complaints): TargetList {
     if (text[at] === ':' || text[at] === '.') {
       if (variable !== undefined && !collections.has(variable.toLowerCase()))
         complaints.error(pieceOf(piece, start, at), `${variable} has one value: nothing can be selected in it`)
-      const read = readSelector(piece, at + 1, variable === 'XML', complaints)
+      const read = readSelector(piece, skipSpace(text, at + 1), variable === 'XML', complaints)
       selector = read.selector
       at = read.end
     }
@@ -106,7 +106,7 @@ function selectorOf(text: string, isXml: boolean): Selector {
 }
 
 /** The first slash that ends the pattern: not escaped, and with nothing but the next variable behind it. */
-function closingSlash(text: string, start: number): number {
+export function closingSlash(text: string, start: number): number {
   for (let at = text.indexOf('/', start); at !== -1; at = text.indexOf('/', at + 1)) {
     if (isEscaped(text, at, start)) continue
     const next = skipSpace(text, at + 1)
