@@ -19,7 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
   // The engine is a library of its own: nothing of the gate is in it.
   waf: ['base'],
   crs: ['base', 'config', 'http', 'waf'],
-  guards: ['base', 'config', 'http', 'openapi', 'credentials', 'store', 'gate', 'waf', 'crs'],
+  guards: ['base', 'config', 'http', 'openapi', 'traffic', 'credentials', 'store', 'gate', 'waf', 'crs'],
   watch: ['base', 'config', 'http', 'traffic', 'store'],
   middleware: everything,
   cli: everything,

@@ -138,6 +138,11 @@ describe.skipIf(sources === undefined)('the Core Rule Set 4.28 (needs ../shared/
     expect(printed.map(plain)).toEqual(rules.map(plain))
   })
 
+  test('is the same with the line ends of Windows', () => {
+    const windows = (sources ?? []).map(({ name, text }) => ({ name, text: text.replaceAll('\n', '\r\n') }))
+    expect(parseRules(windows, { readData }).phases).toEqual(set.phases)
+  })
+
   test('is read in less than 150 ms', () => {
     const times = Array.from({ length: 5 }, () => {
       const start = performance.now()
