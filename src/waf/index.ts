@@ -8,10 +8,10 @@ export { compilePattern, type Pattern, PatternError } from './regex/index.ts'
 export {
   defaultSettings,
   type ParseOptions,
-  parseRules,
   type Problem,
+  parseRules,
   RuleError,
-  severities,
   type Source,
+  severities,
 } from './seclang/index.ts'
 export type * from './seclang/rule.ts'
