@@ -99,21 +99,18 @@ function runCourse(state: State, findings: Findings, plan: Plan, phase: Phase, s
 }
 
 /** Evaluates a rule; -1 where all that was known at load is still known, else where to go on without that knowledge. */
-function follow(
-  state: State,
-
-  plan: Plan,
-  { rule, at, watched }: Step & { kind: 'rule' },
-): number {
+function follow(state: State, plan: Plan, { rule, at, watched, takesOut }: Step & { kind: 'rule' }): number {
   const { removed, exclusions, engine } = state
   const { values } = state.tx
   const before = watched.length === 0 ? undefined : Array.from(watched, (slot) => values[slot])
   tick(state)
   const next = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
-  if (next !== at + 1 || state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)
-    return next
-  // A second `ctl` changes a list that is the transaction's own already.
-  if (state.ownsRemoved || state.ownsExclusions) return next
+  if (next !== at + 1) return next
+  if (takesOut) {
+    // A list that is the transaction's own already is changed in place.
+    if (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine) return next
+    if (state.ownsRemoved || state.ownsExclusions) return next
+  }
   if (before !== undefined) {
     for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== before[i]) return next
   }

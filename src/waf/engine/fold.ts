@@ -25,6 +25,8 @@ export type Step =
       readonly at: number
       /** Places in TX that this rule may write and that something known at load hung on: a change ends the course. */
       readonly watched: Int32Array
+      /** Whether it may take out rules, or change what known ones look at. */
+      readonly takesOut: boolean
     }
 
 export const phases: readonly Phase[] = [1, 2, 3, 4, 5]
@@ -74,15 +76,19 @@ function walk(state: State, phase: Phase, read: Set<number>): Draft[] {
   let at = 0
   while (at < rules.length) {
     const rule = rules[at]!
-    if (state.removed?.[rule.index] === 1) at++
-    else if (isKnownAtLoad(rule)) {
-      for (const slot of slotsRead(rule)) read.add(slot)
-      at = evaluateRule(state, rule, selectAll) ? rule.next : at + 1
-    } else {
+    if (state.removed?.[rule.index] === 1) {
+      at++
+      continue
+    }
+    const outcome = outcomeAtLoad(state, rule)
+    if (outcome === undefined) {
       settle()
       steps.push({ kind: 'rule', rule, at })
       at++
+      continue
     }
+    for (const slot of slotsRead(rule)) read.add(slot)
+    at = outcome ? rule.next : at + 1
   }
   settle()
   return steps
@@ -103,19 +109,41 @@ function watch({ rule, at }: Draft & { kind: 'rule' }, read: ReadonlySet<number>
     rule,
     at,
     watched: Int32Array.from([...read].filter((slot) => mayWrite(rule, slot, names[slot]!))),
+    takesOut: takesOut(rule),
   }
 }
 
-/** Whether all that a rule looks at, and all that it does, is TX and nothing else. */
-function isKnownAtLoad({ rule, conditions, initCollections }: CompiledRule): boolean {
-  if (rule.disruption !== 'pass' || rule.log || rule.severity !== undefined || initCollections.length > 0) return false
-  return conditions.every(
-    (condition) =>
-      condition.controls.length === 0 &&
-      condition.targets.every(({ variable, slot }) => variable === txId && slot >= 0) &&
-      isOfTx(condition.argument) &&
-      condition.setVariables.every(({ slot, value }) => slot >= 0 && isOfTx(value)),
-  )
+/** Whether a rule matches, where that is known at load, its effects made; `undefined`, where it is not, or does more than TX can show. */
+function outcomeAtLoad(state: State, rule: CompiledRule): boolean | undefined {
+  const [head] = rule.conditions
+  if (head === undefined || !looksAtTxOnly(head)) return undefined
+  const before = state.tx.values.slice()
+  const matches = state.matches.length
+  const restore = () => {
+    before.forEach((value, slot) => {
+      state.tx.values[slot] = value
+    })
+    state.matches.length = matches
+    return undefined
+  }
+  // A chain ends at a head that does not match, whatever its members look at.
+  const sure = rule.conditions.every(looksAtTxOnly)
+  const isMatch = evaluateRule(state, sure ? rule : { ...rule, conditions: [head] }, selectAll)
+  if (!isMatch) return sure && !rule.conditions.every(doesTxOnly) ? restore() : false
+  return sure && rule.conditions.every(doesTxOnly) && isQuiet(rule) ? true : restore()
+}
+
+function looksAtTxOnly({ targets, argument }: CompiledCondition): boolean {
+  return targets.every(({ variable, slot }) => variable === txId && slot >= 0) && isOfTx(argument)
+}
+
+function doesTxOnly({ controls, setVariables }: CompiledCondition): boolean {
+  return controls.length === 0 && setVariables.every(({ slot, value }) => slot >= 0 && isOfTx(value))
+}
+
+/** Whether a match of a rule is to be seen in TX and nowhere else. */
+function isQuiet({ rule, initCollections }: CompiledRule): boolean {
+  return rule.disruption === 'pass' && !rule.log && rule.severity === undefined && initCollections.length === 0
 }
 
 /** Whether a text holds no macro but of TX. */
@@ -125,11 +153,21 @@ function isOfTx({ constant, source, slots }: Macro): boolean {
 
 function slotsRead({ conditions }: CompiledRule): readonly number[] {
   return conditions.flatMap(({ targets, argument, setVariables }) => [
-    ...targets.map(({ slot }) => slot),
+    ...targets.flatMap(({ slot }) => (slot >= 0 ? slot : [])),
     ...argument.slots,
     // What is added to is read as well.
-    ...setVariables.flatMap(({ slot, value }) => [slot, ...value.slots]),
+    ...setVariables.flatMap(({ slot, value }) => (slot >= 0 ? [slot, ...value.slots] : value.slots)),
   ])
+}
+
+/** `ctl` that leaves out arguments and headers touches nothing that was known. */
+function takesOut({ conditions }: CompiledRule): boolean {
+  return conditions.some(({ condition }) =>
+    condition.controls.some(({ name, targets }) => {
+      if (name.startsWith('ruleRemoveTarget')) return targets.some(({ variable }) => variable === 'TX')
+      return name.startsWith('ruleRemove') || name === 'ruleEngine'
+    }),
+  )
 }
 
 /** Whether a rule may write a place of TX; a name made up at request time may be any with the same beginning. */

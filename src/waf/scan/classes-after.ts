@@ -57,6 +57,25 @@ export function classesAfter(name: string): ClassesAfter {
   return known.get(name) ?? anything
 }
 
+/** Transformations whose result is never longer than what they were given; of four bytes in base64 three are left. */
+const shrinking = new Map([
+  ...['cmdLine', 'compressWhitespace', 'lowercase', 'normalizePath', 'normalizePathWin', 'removeCommentsChar'].map(
+    asLong,
+  ),
+  ...['removeNulls', 'removeWhitespace', 'replaceNulls', 'trim', 'trimLeft', 'trimRight', 'uppercase'].map(asLong),
+  ...['urlDecode', 'urlDecodeUni', 'jsDecode', 'cssDecode', 'escapeSeqDecode'].map(asLong),
+  ['base64Decode', 3 / 4] as const,
+])
+
+function asLong(name: string): readonly [string, number] {
+  return [name, 1]
+}
+
+/** The most bytes that a transformation may make of one, as a factor; infinite where that is not known. */
+export function growthOf(name: string): number {
+  return shrinking.get(name) ?? Number.POSITIVE_INFINITY
+}
+
 /** Transformations to which letters of both cases are the same, whose result differs in case only where the value does. */
 const caseBlind = new Set([
   ...['cmdLine', 'compressWhitespace', 'lowercase', 'normalizePath', 'normalizePathWin', 'removeComments'],

@@ -12,12 +12,14 @@ export interface Language {
   readonly possible: (classes: ClassMask) => boolean
   /** Folded literals of which each matching text over these classes holds at least one; `undefined`: none are known. */
   readonly literals: (classes: ClassMask) => readonly string[] | undefined
+  /** No shorter text matches. */
+  readonly bytesMin: number
   /** A last proof, on the value itself: true, where it certainly does not match. */
   readonly disproves?: (value: string) => boolean
 }
 
 /** Nothing is known: every value is tested. */
-export const unknownLanguage: Language = { possible: () => true, literals: () => undefined }
+export const unknownLanguage: Language = { possible: () => true, literals: () => undefined, bytesMin: 0 }
 
 /** Texts in which a pattern finds something. */
 export function patternLanguage(ast: Node): Language {
@@ -29,6 +31,7 @@ export function patternLanguage(ast: Node): Language {
       const found = facts === undefined ? undefined : better(usable(facts.exact), facts.best)
       return found?.map(rarestPart)
     },
+    bytesMin: shortestOf(ast),
   }
 }
 
@@ -41,6 +44,7 @@ export function phraseLanguage(phrases: readonly string[]): Language {
       const left = folded.filter((phrase) => (phrase.classes & ~classes) === 0)
       return left.every(({ text }) => text.length > 1) ? left.map(({ text }) => rarestPart(text)) : undefined
     },
+    bytesMin: Math.min(...phrases.map(({ length }) => length)),
   }
 }
 
@@ -50,6 +54,7 @@ export function byteLanguage(flags: Uint8Array, disproves?: (value: string) => b
   return {
     possible: (classes) => (touched & classes) !== 0,
     literals: () => undefined,
+    bytesMin: 1,
     ...(disproves && { disproves }),
   }
 }
@@ -79,6 +84,25 @@ function needOf(node: Node): Need {
       const of = node.choices.map(needOf)
       return of.some((need) => need === nothingNeeded) ? nothingNeeded : { kind: 'any', of }
     }
+  }
+}
+
+/** How many bytes a match has at least. */
+function shortestOf(node: Node): number {
+  switch (node.kind) {
+    case 'empty':
+    case 'assertion':
+      return 0
+    case 'set':
+      return 1
+    case 'group':
+      return shortestOf(node.body)
+    case 'repeat':
+      return node.min * shortestOf(node.body)
+    case 'concat':
+      return node.parts.reduce((sum, part) => sum + shortestOf(part), 0)
+    case 'alternate':
+      return Math.min(...node.choices.map(shortestOf))
   }
 }
 

@@ -2,7 +2,7 @@ import { type Operator, phrasesOf } from '../operators/index.ts'
 import { parsePattern } from '../regex/parse.ts'
 import type { OperatorUse } from '../seclang/rule.ts'
 import { flagsOf, flagsWhere } from '../transform/transformation.ts'
-import { byteLanguage, type Language, patternLanguage, phraseLanguage } from './language.ts'
+import { byteLanguage, type Language, patternLanguage, phraseLanguage, unknownLanguage } from './language.ts'
 
 /** Proofs of the libinjection carrier: true, where a value certainly is none. */
 export interface InjectionProofs {
@@ -34,9 +34,9 @@ export function operatorLanguage(use: OperatorUse, operator: Operator, proofs: I
     case 'streq':
       return phrases([argument])
     case 'detectsqli':
-      return { possible: () => true, literals: () => undefined, disproves: proofs.cannotBeSqli }
+      return { ...unknownLanguage, disproves: proofs.cannotBeSqli }
     case 'detectxss':
-      return { possible: () => true, literals: () => undefined, disproves: proofs.cannotBeXss }
+      return { ...unknownLanguage, disproves: proofs.cannotBeXss }
     case 'validatebyterange':
       return byteLanguage(flagsWhere((byte) => operator.test(String.fromCharCode(byte))))
     case 'validateurlencoding':

@@ -1,6 +1,6 @@
 import type { Transformation } from '../transform/index.ts'
 import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
-import { type ClassesAfter, classesAfter, isCaseBlind } from './classes-after.ts'
+import { type ClassesAfter, classesAfter, growthOf, isCaseBlind } from './classes-after.ts'
 import type { Language } from './language.ts'
 import { buildLiteralAutomaton, type LiteralAutomaton } from './literal-automaton.ts'
 
@@ -23,6 +23,8 @@ export interface Profile {
 interface Group {
   readonly pipeline: Stage
   readonly tests: readonly number[]
+  /** A value that may not have so many bytes behind the pipeline matches none of the tests. */
+  readonly bytesMin: number
   /** What to do with a value that the pipeline has changed. */
   readonly entries: Map<ClassMask, Entry>
 }
@@ -40,6 +42,8 @@ interface Stage {
   readonly altersEmpty: boolean
   /** What a value of some classes may be made of behind the pipeline. */
   readonly classesAfter: ClassesAfter
+  /** The most bytes that may come of one. */
+  readonly growth: number
 }
 
 /** What is left to do for values made of the same classes. */
@@ -92,6 +96,7 @@ export class Scanner {
       alters: 0,
       altersEmpty: false,
       classesAfter: (classes) => classes,
+      growth: 1,
     },
   ]
   readonly #stageOf = new Map<string, Stage>()
@@ -151,7 +156,12 @@ export class Scanner {
       for (const stage of this.#stagesOf(this.tests[test]!)) groups.set(stage, [...(groups.get(stage) ?? []), test])
     }
     return {
-      groups: [...groups].map(([pipeline, own]) => ({ pipeline, tests: own, entries: new Map() })),
+      groups: [...groups].map(([pipeline, own]) => ({
+        pipeline,
+        tests: own,
+        bytesMin: Math.min(...own.map((test) => this.tests[test]!.language.bytesMin)),
+        entries: new Map(),
+      })),
       entries: new Map(),
     }
   }
@@ -161,12 +171,11 @@ export class Scanner {
     let key = ''
     transformations.forEach((transformation, place) => {
       // To the scanner letters of both cases are the same, and so they are to what follows, if all of it is blind to case.
-      const isCase = transformation.name === 'lowercase' || transformation.name === 'uppercase'
-      const isIdle = isCase && transformations.slice(place + 1).every(({ name }) => isCaseBlind(name))
-      key += ` ${transformation.name}${isIdle ? '~' : ''}`
+      const isBlind = transformations.slice(place).every(({ name }) => isCaseBlind(name))
+      key += ` ${transformation.name}${isBlind ? '~' : ''}`
       let stage = this.#stageOf.get(key)
       if (stage === undefined) {
-        stage = this.#addStage(path[path.length - 1]!, transformation, isIdle)
+        stage = this.#addStage(path[path.length - 1]!, transformation, isBlind)
         this.#stageOf.set(key, stage)
       }
       path.push(stage)
@@ -174,8 +183,8 @@ export class Scanner {
     return multiMatch ? path : path.slice(-1)
   }
 
-  #addStage(parent: Stage, transformation: Transformation, isIdle: boolean): Stage {
-    const altersHere = isIdle ? 0 : classesTouched(transformation.alters)
+  #addStage(parent: Stage, transformation: Transformation, isBlind: boolean): Stage {
+    const altersHere = classesTouched(isBlind ? transformation.alters.map(withoutLetters) : transformation.alters)
     const after = classesAfter(transformation.name)
     const stage: Stage = {
       index: this.#stages.length,
@@ -185,6 +194,7 @@ export class Scanner {
       alters: parent.alters | altersHere,
       altersEmpty: parent.altersEmpty || transformation.altersEmpty,
       classesAfter: (classes) => after(parent.classesAfter(classes)),
+      growth: parent.growth * growthOf(transformation.name),
     }
     this.#stages.push(stage)
     if (this.#stageSeen.length < this.#stages.length) this.#stageSeen = new Uint32Array(this.#stages.length * 2)
@@ -225,6 +235,7 @@ export class Scanner {
     let read = value
     let readClasses = classes
     for (const group of groups) {
+      if (value.length * group.pipeline.growth < group.bytesMin) continue
       const text = this.#valueAt(group.pipeline)
       if (text !== read) {
         readClasses = this.#read(text, 0, 0)
@@ -370,4 +381,9 @@ export class Scanner {
     this.#possible.set(classes, bits)
     return bits
   }
+}
+
+/** A flag, but for letters. */
+function withoutLetters(flag: number, byte: number): number {
+  return (byte | 32) >= 97 && (byte | 32) <= 122 ? 0 : flag
 }
