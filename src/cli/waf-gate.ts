@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { silentLogger } from '../base/log.ts'
 import { loadConfig, type LoadOptions } from '../config/load.ts'
 import { startAlbedo } from '../crs/ftw/albedo.ts'
@@ -46,7 +46,7 @@ export async function startTestGate(options: TestGateOptions): Promise<TestGate>
   const { config: value, document } = openGateConfig({
     upstream: upstream.url,
     rules: choice.rules,
-    ...(choice.rules === 'crs' && { crs: loaded.directory }),
+    ...(choice.rules === 'crs' && { crs: resolve(loaded.directory) }),
     before: options.before,
     paranoia: Number(options.paranoia),
     evaluator: options.plain === true ? 'plain' : 'fast',

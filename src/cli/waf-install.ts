@@ -11,6 +11,7 @@ import {
 } from '../crs/install.ts'
 import { differences, isIntact, type LockReport, readLock, verifyLock } from '../crs/lock.ts'
 import { spaced } from '../crs/openpgp.ts'
+import type { RootOptions } from '../guards/waf/options.ts'
 import type { ExitCode } from './command.ts'
 import { UsageError } from './command.ts'
 import { print, printJson, say } from './output.ts'
@@ -19,7 +20,7 @@ import type { SupplyOptions } from './waf.ts'
 /** `portcullis waf install`. */
 export async function install(version: string | undefined, options: SupplyOptions): Promise<ExitCode> {
   const change = await alone(options, async (supply) => installRules(version, tarballOf(options), supply))
-  tell(change, options)
+  await tell(change, options)
   return 0
 }
 
@@ -27,26 +28,26 @@ export async function install(version: string | undefined, options: SupplyOption
 export async function update(line: string | undefined, options: SupplyOptions): Promise<ExitCode> {
   if (line !== undefined && !/^\d+(\.\d+)?$/.test(line)) throw new UsageError(`${line} is no line: 4.25 or 4`)
   const change = await alone(options, async (supply) => updateRules(line, tarballOf(options), supply))
-  tell(change, options)
+  await tell(change, options)
   return 0
 }
 
 /** `portcullis waf rollback`. */
 export async function rollback(options: SupplyOptions): Promise<ExitCode> {
   const change = await alone(options, (supply) => rollbackRules(supply))
-  tell(change, options)
+  await tell(change, options)
   return 0
 }
 
-/** `portcullis waf status`: 0 where the rules in force are as they were verified. */
+/** `portcullis waf status`: 0 where rules are installed and every file is as it was verified. */
 export async function status(options: SupplyOptions): Promise<ExitCode> {
   const directory = await rulesDirectoryOf(options)
-  const [report, lock] = [await verifyLock(directory), await readLock(directory)]
+  const [report, lock, used] = await Promise.all([verifyLock(directory), readLock(directory), usedRules(options)])
+  const use = used ?? null
   if (report === undefined || lock === undefined) {
-    if (options.json === true) printJson(null)
-    say(
-      `No OWASP CRS is installed in ${shown(directory)}: the gate runs its own rules. \`portcullis waf install\` fetches one.`,
-    )
+    if (options.json === true) printJson({ use, installed: null })
+    else print(useText(used))
+    say(`No OWASP CRS is installed in ${shown(directory)}. \`portcullis waf install\` fetches one.`)
     return 1
   }
   const loads = await countOf(report.directory)
@@ -54,21 +55,37 @@ export async function status(options: SupplyOptions): Promise<ExitCode> {
   if (options.json === true) {
     const { files, ...known } = entry
     const { line, previous } = lock
+    const state = { intact: isIntact(report), changed, missing, added, files: Object.keys(files).length }
     printJson({
-      version,
-      line,
-      previous,
-      directory: report.directory,
-      intact: isIntact(report),
-      changed,
-      missing,
-      added,
-      files: Object.keys(files).length,
-      ...known,
-      ...loads,
+      use,
+      installed: { version, line, previous, directory: report.directory, ...state, ...known, ...loads },
     })
-  } else print(statusText(report, lock.line, lock.previous, loads))
+  } else print(`${useText(used)}\n${statusText(report, lock.line, lock.previous, loads)}`)
   return isIntact(report) && loads.error === undefined ? 0 : 1
+}
+
+/** Which rules the configuration asks for; `undefined` where there is none. */
+async function usedRules(options: SupplyOptions): Promise<'own' | 'installed' | { readonly path: string } | undefined> {
+  const { readConfig } = await import('./read-config.ts')
+  try {
+    const { waf } = (await readConfig(options, { withoutUpstreams: true })).rootOf('waf') as RootOptions
+    return waf.crs ?? 'own'
+  } catch (error) {
+    if (error instanceof UsageError) return undefined
+    throw error
+  }
+}
+
+function useText(used: Awaited<ReturnType<typeof usedRules>>): string {
+  const text =
+    used === undefined
+      ? 'there is no configuration here'
+      : used === 'own'
+        ? "the gate's own rules (`waf: { crs: installed }` at the top of the configuration takes those installed)"
+        : used === 'installed'
+          ? 'the installed OWASP CRS'
+          : `those in ${shown(used.path)}, which nobody verified`
+  return `${'in use'.padEnd(10)} ${text}`
 }
 
 interface Count {
@@ -106,14 +123,21 @@ function statusText(report: LockReport, line: string, previous: string | undefin
   return rows.map(([name, value]) => `${name.padEnd(10)} ${value}`).join('\n')
 }
 
-function tell({ version, previous, changed, entry }: Change, options: SupplyOptions): void {
+async function tell({ version, previous, changed, entry }: Change, options: SupplyOptions): Promise<void> {
   if (options.json === true) {
     const { files, ...known } = entry
     printJson({ version, previous: previous ?? null, changed, files: Object.keys(files).length, ...known })
-  } else if (changed) {
-    const before = previous === undefined ? '' : ` \`portcullis waf rollback\` goes back to ${previous}.`
-    say(`OWASP CRS ${version} is in force.${before} A running gate takes it over by itself.`)
-  } else say(`OWASP CRS ${version} is in force already, and every file is as it was verified.`)
+    return
+  }
+  if (!changed) {
+    say(`OWASP CRS ${version} is in force already, and every file is as it was verified.`)
+    return
+  }
+  say(`OWASP CRS ${version} is in force.`)
+  if (previous !== undefined) say(`\`portcullis waf rollback\` goes back to ${previous}.`)
+  const used = options.to === undefined ? await usedRules(options) : undefined
+  if (used === 'installed') say('A running gate takes it over by itself.')
+  else if (used !== undefined) say('`waf: { crs: installed }` at the top of the configuration makes the gate run it.')
 }
 
 function tarballOf({ from, signature }: SupplyOptions) {

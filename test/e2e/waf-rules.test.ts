@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type CrsSite, smallCrs, startCrsSite, tarball } from '../kit/crs-site.ts'
-import { runCommand } from '../kit/gate.ts'
+import { runCommand, spawnGate, until } from '../kit/gate.ts'
 import { makeOpenpgpKey } from '../kit/openpgp.ts'
+import { startUpstream } from '../kit/upstream.ts'
 
 const key = makeOpenpgpKey({ algorithm: 'rsa', bits: 3072 })
 const env = { ...process.env, NO_COLOR: '1' }
@@ -35,7 +36,8 @@ const supplied = (...words: string[]) => waf(...words, '--mirror', site.url, '--
 
 async function status(...words: string[]) {
   const { code, stdout } = await waf('status', '--json', ...words)
-  return { code, status: JSON.parse(stdout) as Record<string, unknown> | null }
+  const { installed } = JSON.parse(stdout) as { installed: Record<string, unknown> | null }
+  return { code, status: installed }
 }
 
 describe('waf install, update, rollback and status', () => {
@@ -62,6 +64,7 @@ describe('waf install, update, rollback and status', () => {
     expect((await waf('rollback')).stderr).toContain('OWASP CRS 4.25.0 is in force.')
     const { code, stdout } = await waf('status')
     expect(code).toBe(0)
+    expect(stdout).toMatch(/^in use +there is no configuration here$/m)
     expect(stdout).toMatch(/^version +4\.25\.0 \(follows 4\.25\)$/m)
     expect(stdout).toMatch(/^before +4\.25\.1$/m)
     expect(stdout).toMatch(/^files +5, all as they were verified$/m)
@@ -133,6 +136,58 @@ describe('waf install, update, rollback and status', () => {
   })
 })
 
+describe('a gate that runs the installed rules', () => {
+  test('takes an update and a rollback over by itself, keeps its rules when files are touched, and does not start on them', async () => {
+    const upstream = await startUpstream((_request, reply) => reply.end('fine'))
+    await site.release('4.25.0')
+    await site.release(
+      '4.26.0',
+      await tarball('4.26.0', smallCrs('4.26.0', { 'rules/lfi-os-files.data': '/home/anna\n' })),
+    )
+    const install = (...words: string[]) => supplied(...words, '--to', '.portcullis/crs')
+    expect((await install('install', '4.25.0')).code).toBe(0)
+    const search = {
+      parameters: [{ name: 'q', in: 'query', schema: { type: 'string' } }],
+      responses: { 200: { description: '' } },
+    }
+    const document = {
+      openapi: '3.1.0',
+      info: { title: 'x', version: '1' },
+      security: [],
+      paths: { '/search': { get: search } },
+    }
+    const gate = await spawnGate(
+      { document, upstream: upstream.url, root: { waf: { crs: 'installed' } }, api: { limits: { mode: 'off' } } },
+      cwd,
+    )
+    try {
+      const statuses = async () => {
+        const replies = ['etc/passwd', '/home/anna'].map((word) =>
+          fetch(`${gate.url}/search?q=${encodeURIComponent(word)}`),
+        )
+        return (await Promise.all(replies)).map(({ status }) => status).join(' ')
+      }
+      const become = (wanted: string) => until(async () => (await statuses()) === wanted, `the answers ${wanted}`)
+      expect(await statuses()).toBe('403 200')
+      await install('update', '4')
+      await become('200 403')
+      await waf('rollback', '--to', '.portcullis/crs')
+      await become('403 200')
+      await write({ '.portcullis/crs/4.25.0/rules/lfi-os-files.data': 'nothing\n' })
+      await until(
+        () => /not those that were installed: changed rules\/lfi-os-files\.data/.test(gate.stderr()),
+        'the complaint',
+      )
+      expect(await statuses()).toBe('403 200')
+      await gate.stop()
+      await expect(gate.again()).rejects.toThrow('changed rules/lfi-os-files.data')
+    } finally {
+      await gate.stop()
+      await upstream.stop()
+    }
+  }, 60_000)
+})
+
 const ftw = `---
 meta: { author: us }
 rule_id: 930120
@@ -155,7 +210,7 @@ tests:
   - test_id: 3
     desc: what no server takes
     stages:
-      - input: { method: "GE T", headers: { Host: localhost }, uri: / }
+      - input: { headers: { Host: localhost }, uri: '\\index.html' }
         output: { status: 400 }
 `
 
