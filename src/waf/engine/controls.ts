@@ -69,7 +69,8 @@ export function compileControl({ name, value, targets }: Control, all: readonly 
   }
 }
 
-function exclusionOf(name: string, value: string): Exclusion {
+/** What a `ctl:ruleRemove…` means by its value. */
+export function exclusionOf(name: string, value: string): Exclusion {
   if (name.endsWith('Tag')) return { tag: value }
   if (name.endsWith('Msg')) return { message: value }
   const [from, to = from] = value.split('-').map(Number)

@@ -1,4 +1,5 @@
 import type { Phase } from '../seclang/rule.ts'
+import { exclusionOf, rulesMeant } from './controls.ts'
 import { evaluateRule } from './evaluate.ts'
 import type { Macro } from './macros.ts'
 import { selectAll } from './plain.ts'
@@ -40,9 +41,10 @@ export function foldProgram(program: ProgramCore): Course | undefined {
   program.matching.stepsLeft = Number.POSITIVE_INFINITY
   const state = new State(program as Program, nobody, undefined)
   const read = new Set<number>()
-  const found = phases.map((phase) => walk(state, phase, read))
+  const known = new Set<number>()
+  const found = phases.map((phase) => walk(state, phase, read, known))
   const finish = (steps: readonly Draft[]) =>
-    steps.map((step) => (step.kind === 'set' ? step : watch(step, read, program.layout.names)))
+    steps.map((step) => (step.kind === 'set' ? step : watch(step, read, known, program)))
   return {
     phases: {
       1: finish(found[0]!),
@@ -67,8 +69,8 @@ const nobody = {
   receivedAt: 0,
 }
 
-/** Runs one phase; `read` takes what known outcomes depend on. */
-function walk(state: State, phase: Phase, read: Set<number>): Draft[] {
+/** Runs one phase; `read` takes what known outcomes depend on, `folded` the indexes of the rules whose outcomes are known. */
+function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>): Draft[] {
   const rules = state.program.phases[phase]
   const steps: Draft[] = []
   let known = state.tx.values.slice()
@@ -87,6 +89,7 @@ function walk(state: State, phase: Phase, read: Set<number>): Draft[] {
       at++
       continue
     }
+    folded.add(rule.index)
     for (const slot of slotsRead(rule)) read.add(slot)
     at = outcome ? rule.next : at + 1
   }
@@ -103,13 +106,18 @@ function walk(state: State, phase: Phase, read: Set<number>): Draft[] {
   }
 }
 
-function watch({ rule, at }: Draft & { kind: 'rule' }, read: ReadonlySet<number>, names: readonly string[]): Step {
+function watch(
+  { rule, at }: Draft & { kind: 'rule' },
+  read: ReadonlySet<number>,
+  folded: ReadonlySet<number>,
+  { layout: { names }, rules }: ProgramCore,
+): Step {
   return {
     kind: 'rule',
     rule,
     at,
     watched: Int32Array.from([...read].filter((slot) => mayWrite(rule, slot, names[slot]!))),
-    takesOut: takesOut(rule),
+    takesOut: takesOut(rule, folded, rules),
   }
 }
 
@@ -160,12 +168,15 @@ function slotsRead({ conditions }: CompiledRule): readonly number[] {
   ])
 }
 
-/** `ctl` that leaves out arguments and headers touches nothing that was known. */
-function takesOut({ conditions }: CompiledRule): boolean {
+/** `ctl` that leaves out arguments and headers, or rules whose outcome was open, touches nothing that was known. */
+function takesOut({ conditions }: CompiledRule, folded: ReadonlySet<number>, rules: readonly CompiledRule[]): boolean {
+  const all = rules.map(({ rule }) => rule)
   return conditions.some(({ condition }) =>
-    condition.controls.some(({ name, targets }) => {
-      if (name.startsWith('ruleRemoveTarget')) return targets.some(({ variable }) => variable === 'TX')
-      return name.startsWith('ruleRemove') || name === 'ruleEngine'
+    condition.controls.some(({ name, value, targets }) => {
+      if (name === 'ruleEngine') return true
+      if (!name.startsWith('ruleRemove')) return false
+      if (name.startsWith('ruleRemoveTarget') && targets.every(({ variable }) => variable !== 'TX')) return false
+      return rulesMeant(exclusionOf(name, value), all).some((index) => folded.has(index))
     }),
   )
 }

@@ -29,7 +29,7 @@ export function patternLanguage(ast: Node): Language {
     literals: (classes) => {
       const facts = factsOf(ast, classes)
       const found = facts === undefined ? undefined : better(usable(facts.exact), facts.best)
-      return found?.map(rarestPart)
+      return found && parts(found)
     },
     bytesMin: shortestOf(ast),
   }
@@ -42,7 +42,7 @@ export function phraseLanguage(phrases: readonly string[]): Language {
     possible: (classes) => folded.some((phrase) => (phrase.classes & ~classes) === 0),
     literals: (classes) => {
       const left = folded.filter((phrase) => (phrase.classes & ~classes) === 0)
-      return left.every(({ text }) => text.length > 1) ? left.map(({ text }) => rarestPart(text)) : undefined
+      return left.every(({ text }) => text.length > 1) ? parts(left.map(({ text }) => text)) : undefined
     },
     bytesMin: Math.min(...phrases.map(({ length }) => length)),
   }
@@ -266,7 +266,7 @@ function better(a: readonly string[] | undefined, b: readonly string[] | undefin
 
 /** How often one of the literals is to be expected, roughly, at a given place of ordinary text. */
 function likelihood(literals: readonly string[]): number {
-  return literals.reduce((sum, literal) => sum + chance(rarestPart(literal)), 0)
+  return parts(literals).reduce((sum, part) => sum + chance(part), 0)
 }
 
 function chance(literal: string): number {
@@ -281,6 +281,12 @@ function frequency(byte: number): number {
   if (byte >= 48 && byte <= 57) return 0.03
   if (byte === 32 || byte === 45 || byte === 46 || byte === 47 || byte === 95) return 0.03
   return 0.004
+}
+
+/** What is looked for of some literals. One that holds another is found with it. */
+function parts(literals: readonly string[]): readonly string[] {
+  const shortest = literals.filter((literal) => !literals.some((other) => other !== literal && literal.includes(other)))
+  return distinct(shortest.map(rarestPart))
 }
 
 /** Bytes of a literal that are looked for; the test itself looks at the rest. */

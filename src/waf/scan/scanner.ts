@@ -42,7 +42,7 @@ interface Stage {
   readonly altersEmpty: boolean
   /** What a value of some classes may be made of behind the pipeline. */
   readonly classesAfter: ClassesAfter
-  /** The most bytes that may come of one. */
+  /** The most bytes that this stage makes of one. */
   readonly growth: number
 }
 
@@ -55,8 +55,18 @@ interface Entry {
   readonly anyAwake: boolean
   /** Which literals count: those of the smallest alphabet that holds the value. */
   readonly alphabet: number
-  /** Pipelines that may change such a value. */
-  readonly altering: readonly Group[]
+  /** Pipelines that may change such a value, from the first stage that does. */
+  readonly altering: readonly Branch[]
+}
+
+/** A stage of one or several pipelines, with all that comes after it. */
+interface Branch {
+  readonly stage: Stage
+  /** Those whose tests see what this stage makes. */
+  readonly groups: Group[]
+  readonly after: Branch[]
+  /** No test of the branch matches a shorter text, if nothing in it makes texts longer; else 0. */
+  bytesMin: number
 }
 
 /** What reading the first part of a value has told. */
@@ -109,10 +119,9 @@ export class Scanner {
   #state = 0
   readonly #seenState: Uint32Array
   readonly #seenTest: Uint32Array
-  #stageValues: string[] = []
-  #stageSeen: Uint32Array = new Uint32Array(64)
-  /** Of the value that is being looked at, as it came. */
-  #classes: ClassMask = 0
+  /** The text last read, to which the hits belong, and its classes. */
+  #readText = ''
+  #readClasses: ClassMask = 0
   #text = 0
   #value = 0
 
@@ -194,10 +203,9 @@ export class Scanner {
       alters: parent.alters | altersHere,
       altersEmpty: parent.altersEmpty || transformation.altersEmpty,
       classesAfter: (classes) => after(parent.classesAfter(classes)),
-      growth: parent.growth * growthOf(transformation.name),
+      growth: growthOf(transformation.name),
     }
     this.#stages.push(stage)
-    if (this.#stageSeen.length < this.#stages.length) this.#stageSeen = new Uint32Array(this.#stages.length * 2)
     return stage
   }
 
@@ -218,7 +226,10 @@ export class Scanner {
     this.#nextValue()
     const entry = this.#entryOf(profile, classes)
     if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, value)
-    if (entry.altering.length > 0) this.#scanAltered(entry.altering, classes, value)
+    if (entry.altering.length === 0) return
+    this.#readText = value
+    this.#readClasses = classes
+    for (const branch of entry.altering) this.#walk(branch, value, classes)
   }
 
   /** Reads what many values begin with, such as the names of the members of one JSON object. */
@@ -227,34 +238,23 @@ export class Scanner {
     return { classes, state: this.#state, hits: this.#hits.slice(0, this.#hitCount) }
   }
 
-  /** Looks at the value as each pipeline that may change it hands it on. */
-  #scanAltered(groups: readonly Group[], classes: ClassMask, value: string): void {
-    this.#stageValues[0] = value
-    this.#classes = classes
-    this.#stageSeen[0] = this.#value
-    let read = value
-    let readClasses = classes
+  /** Looks at the value as each pipeline that may change it hands it on: a stage at a time, what is common once. */
+  #walk({ stage, groups, bytesMin, after }: Branch, before: string, classesBefore: ClassMask): void {
+    const { transformation, altersHere, altersEmpty, growth } = stage
+    if (before.length * growth < bytesMin) return
+    let text = before
+    let classes = classesBefore
+    if (altersEmpty || (altersHere & classesBefore) !== 0) text = transformation!.apply(before)
+    if (groups.length > 0 || after.length > 0) {
+      // Another branch may have read something else since.
+      if (text !== this.#readText) classes = this.#read(text, 0, 0)
+      else if (text !== before) classes = this.#readClasses
+    }
     for (const group of groups) {
-      if (value.length * group.pipeline.growth < group.bytesMin) continue
-      const text = this.#valueAt(group.pipeline)
-      if (text !== read) {
-        readClasses = this.#read(text, 0, 0)
-        read = text
-      }
-      const entry = this.#entryOf(group, readClasses)
+      const entry = this.#entryOf(group, classes)
       if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, text)
     }
-  }
-
-  #valueAt(stage: Stage): string {
-    if (this.#stageSeen[stage.index] === this.#value) return this.#stageValues[stage.index]!
-    const before = this.#valueAt(stage.parent!)
-    // While nothing has changed the value, its classes are known, and tell where nothing will.
-    const isIdle = before === this.#stageValues[0] && (stage.altersHere & this.#classes) === 0 && !stage.altersEmpty
-    const text = isIdle ? before : stage.transformation!.apply(before)
-    this.#stageValues[stage.index] = text
-    this.#stageSeen[stage.index] = this.#value
-    return text
+    for (const branch of after) this.#walk(branch, text, classes)
   }
 
   /** One pass: the classes that occur, and the literals, one table look-up for each byte. */
@@ -272,6 +272,8 @@ export class Scanner {
       if (state >= firstFinal) this.#hit(state - firstFinal)
     }
     this.#state = state
+    this.#readText = text
+    this.#readClasses = classes
     return classes
   }
 
@@ -286,7 +288,6 @@ export class Scanner {
     if (this.#value === marksMax) {
       this.#value = 0
       this.#seenTest.fill(0)
-      this.#stageSeen.fill(0)
     }
     this.#value += 1
   }
@@ -333,7 +334,8 @@ export class Scanner {
   #newEntry(of: Profile | Group, classes: ClassMask): Entry {
     const coarse = alphabets[alphabetOf(classes)]!
     if (classes !== coarse) {
-      if (this.novelLeft <= 0) return this.#entryOf(of, coarse)
+      // What a pipeline has made of a value, such as bytes out of base64, is seldom seen again.
+      if (this.novelLeft <= 0 || !('groups' in of)) return this.#entryOf(of, coarse)
       this.novelLeft -= 1
       if (of.entries.size >= entriesMax) of.entries.clear()
     }
@@ -367,7 +369,7 @@ export class Scanner {
         }
       }
     }
-    return { always: Int32Array.from(always), awake, anyAwake, alphabet, altering }
+    return { always: Int32Array.from(always), awake, anyAwake, alphabet, altering: branchesOf(altering, classes) }
   }
 
   #possibleOver(classes: ClassMask): Int32Array {
@@ -386,4 +388,39 @@ export class Scanner {
 /** A flag, but for letters. */
 function withoutLetters(flag: number, byte: number): number {
   return (byte | 32) >= 97 && (byte | 32) <= 122 ? 0 : flag
+}
+
+/** Joins pipelines that begin alike. Stages that leave a value of these classes alone, before any has changed it, are left out. */
+function branchesOf(groups: readonly Group[], classes: ClassMask): Branch[] {
+  const roots: Branch[] = []
+  for (const group of groups) {
+    let level = roots
+    for (const stage of pathTo(group.pipeline)) {
+      if (level === roots && !stage.altersEmpty && (stage.altersHere & classes) === 0) continue
+      let branch = level.find((one) => one.stage === stage)
+      if (branch === undefined) {
+        branch = { stage, groups: [], after: [], bytesMin: Number.POSITIVE_INFINITY }
+        level.push(branch)
+      }
+      if (stage === group.pipeline) branch.groups.push(group)
+      level = branch.after
+    }
+  }
+  for (const branch of roots) settle(branch)
+  return roots
+}
+
+function pathTo(stage: Stage): readonly Stage[] {
+  return stage.parent === undefined ? [] : [...pathTo(stage.parent), stage]
+}
+
+/** Works out from the end how short a text may be. */
+function settle(branch: Branch): number {
+  const own = branch.groups.map(({ bytesMin }) => bytesMin)
+  const later = branch.after.map((one) => {
+    const bytesMin = settle(one)
+    return Number.isFinite(one.stage.growth) ? bytesMin / one.stage.growth : 0
+  })
+  branch.bytesMin = Math.min(...own, ...later)
+  return branch.bytesMin
 }
