@@ -56,8 +56,19 @@ export interface Automaton extends Cache {
   closures: (Int32Array | undefined)[]
   /** Of a place with many: by class, the places that follow it. */
   moves: ((Int32Array | undefined)[] | undefined)[]
+  /** Of a place: those other places of kernels to which it leads without consuming; they add nothing beside it. */
+  reaches: (Int32Array | undefined)[]
   /** Of a place: which contexts its assertions ask for, and whether it matches as it is. */
   readonly traits: Uint8Array
+  /** Of a place a bit for each class over which anything may follow. */
+  readonly hopes: Uint32Array
+  readonly hopeWords: number
+  /** Of a place: whether it follows a byte, and so may be in a kernel. */
+  readonly follows: Uint8Array
+  /** By context: offset of the state in which nothing is under way. */
+  readonly idle: Int32Array
+  /** Tell idle states from those in which a match is under way that has consumed bytes, though both lead to the same. */
+  readonly tracksBegin: boolean
   /** Place that leads to all beginnings anywhere, and to those at the start only; -1 where there are none. */
   readonly anywhere: number
   readonly startOnly: number
@@ -75,6 +86,7 @@ const contextNewline = 4
 const asksContext = 7
 const traitMatches = 8
 const traitKnown = 16
+const traitHopes = 32
 
 /** Places with more followers get them by class. */
 const closureSmall = 6
@@ -86,11 +98,15 @@ export interface AutomatonOptions {
   readonly memory: CacheMemory
   readonly bytesMax: number
   readonly single: boolean
+  readonly tracksBegin?: boolean
 }
 
 export function createAutomaton(program: Program, options: AutomatonOptions): Automaton {
   const withRoots = addRoots(program)
-  const count = withRoots.program.count
+  const { count, op, next } = withRoots.program
+  const hopeWords = (program.classCount + 33) >> 5
+  const follows = new Uint8Array(count)
+  for (let place = 0; place < count; place++) if (op[place] === opSet) follows[next[place]!] = 1
   const automaton: Automaton = {
     ...withRoots,
     ...options,
@@ -109,7 +125,13 @@ export function createAutomaton(program: Program, options: AutomatonOptions): Au
     accepts: [],
     closures: [],
     moves: [],
+    reaches: [],
     traits: new Uint8Array(count),
+    hopes: new Uint32Array(count * hopeWords),
+    hopeWords,
+    follows,
+    idle: new Int32Array(8),
+    tracksBegin: options.tracksBegin ?? false,
     bytes: 0,
     used: false,
     drop: () => reset(automaton),
@@ -183,6 +205,8 @@ function reset(automaton: Automaton): void {
   automaton.accepts = []
   automaton.closures = []
   automaton.moves = []
+  automaton.reaches = []
+  automaton.idle.fill(0)
   releaseMemory(automaton.memory, automaton)
 }
 
@@ -243,7 +267,7 @@ function closureOf(automaton: Automaton, place: number): Int32Array {
 /** Which contexts the assertions behind a place ask for, and whether it matches without another byte. */
 function traitsOf(automaton: Automaton, place: number): number {
   const known = automaton.traits[place]!
-  if (known !== 0) return known
+  if ((known & traitKnown) !== 0) return known
   const { op, value, next } = automaton.program
   let traits = traitKnown
   const seen = new Set<number>([place])
@@ -263,8 +287,53 @@ function traitsOf(automaton: Automaton, place: number): number {
       }
     }
   }
-  automaton.traits[place] = traits
+  automaton.traits[place] = traits | known
   return traits
+}
+
+/** Whether anything may follow a place over a class; assertions are taken to hold. */
+function hasHope(automaton: Automaton, place: number, byteClass: number): boolean {
+  const { traits, hopes, hopeWords } = automaton
+  if ((traits[place]! & traitHopes) === 0) findHopes(automaton, place)
+  return ((hopes[place * hopeWords + (byteClass >> 5)]! >>> (byteClass & 31)) & 1) === 1
+}
+
+function findHopes(automaton: Automaton, place: number): void {
+  const { hopes, hopeWords, stride } = automaton
+  const { op } = automaton.program
+  automaton.traits[place]! |= traitHopes
+  const base = place * hopeWords
+  for (const leaf of closureOf(automaton, place)) {
+    if (op[leaf] === opAssert) hopes.fill(0xffffffff, base, base + hopeWords)
+    if (op[leaf] !== opSet) continue
+    for (let k = 0; k < stride; k++) if (isMember(automaton, leaf, k)) hopes[base + (k >> 5)]! |= 1 << (k & 31)
+  }
+}
+
+/** The places that may be in kernels and to which a place leads without consuming, itself left out. */
+function reachOf(automaton: Automaton, place: number): Int32Array {
+  const known = automaton.reaches[place]
+  if (known !== undefined) return known
+  const { op, next, exitCount, exits } = automaton.program
+  const seen = new Set<number>([place])
+  const pending = [place]
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    const split = op[at] === opSplit
+    if (!split && op[at] !== opSave) continue
+    const ways = split ? exitCount[at]! : 1
+    for (let way = 0; way < ways; way++) {
+      const to = split ? exits[next[at]! + way]! : next[at]!
+      if (seen.has(to)) continue
+      seen.add(to)
+      pending.push(to)
+    }
+  }
+  seen.delete(place)
+  const found = [...seen].filter((to) => automaton.follows[to] === 1)
+  const reach = found.length === 0 ? none : Int32Array.from(found)
+  if (reach !== none) bookMemory(automaton.memory, automaton, reach.byteLength + objectBytes)
+  automaton.reaches[place] = reach
+  return reach
 }
 
 /** Adds what follows a place over a byte of a class, to the set under construction. */
@@ -380,9 +449,28 @@ function addTarget(automaton: Automaton, place: number): void {
   marks[place] = generation
   const traits = traitsOf(automaton, place)
   if ((traits & traitMatches) !== 0) targetMatched = true
-  if (place === automaton.anywhere) return
   targetTraits |= traits
   target[targetCount++] = place
+}
+
+/**
+ * Leaves out of the target what the rest of it, or the beginnings that belong to every state, lead to without consuming:
+ * fewer and smaller states. What is left stays marked with the generation, what is out is not.
+ */
+function prune(automaton: Automaton): void {
+  const { anywhere } = automaton
+  if (anywhere >= 0 && !automaton.tracksBegin) {
+    marks[anywhere] = -1
+    for (const to of reachOf(automaton, anywhere)) marks[to] = -1
+  }
+  for (let i = 0; i < targetCount; i++) {
+    if (marks[target[i]!] !== generation) continue
+    const reach = reachOf(automaton, target[i]!)
+    for (let k = 0; k < reach.length; k++) marks[reach[k]!] = -1
+  }
+  let kept = 0
+  for (let i = 0; i < targetCount; i++) if (marks[target[i]!] === generation) target[kept++] = target[i]!
+  targetCount = kept
 }
 
 /** Collects in `target` what follows a set of places over a class; the places are in `from`. */
@@ -398,11 +486,15 @@ function stepAll(
   targetCount = 0
   targetTraits = 0
   targetMatched = false
-  for (let i = start; i < end; i++) step(automaton, from[i]!, context, byteClass)
-  if (automaton.anywhere >= 0) {
-    step(automaton, automaton.anywhere, context, byteClass)
-    targetTraits |= traitsOf(automaton, automaton.anywhere)
+  for (let i = start; i < end; i++) {
+    if (hasHope(automaton, from[i]!, byteClass)) step(automaton, from[i]!, context, byteClass)
   }
+  const { anywhere } = automaton
+  if (anywhere >= 0) {
+    if (hasHope(automaton, anywhere, byteClass)) step(automaton, anywhere, context, byteClass)
+    targetTraits |= traitsOf(automaton, anywhere)
+  }
+  if (!(automaton.single && targetMatched)) prune(automaton)
 }
 
 function contextAfter(automaton: Automaton, byteClass: number): number {
@@ -438,14 +530,23 @@ function firstState(automaton: Automaton): number {
 /** The state that follows a state over a class, built and written down. */
 function nextState(automaton: Automaton, state: number, byteClass: number): number {
   const number = state / automaton.stride - 1
-  stepAll(
-    automaton,
-    automaton.items,
-    automaton.starts[number]!,
-    automaton.starts[number + 1]!,
-    automaton.contexts[number]!,
-    byteClass,
-  )
+  const start = automaton.starts[number]!
+  const end = automaton.starts[number + 1]!
+  const context = automaton.contexts[number]!
+  const idle = automaton.idle[context]!
+  if (idle !== 0 && idle !== state) {
+    let hopeless = true
+    for (let i = start; hopeless && i < end; i++) hopeless = !hasHope(automaton, automaton.items[i]!, byteClass)
+    if (hopeless) {
+      // Only what begins here goes on: as if nothing had been under way.
+      const { epoch } = automaton
+      let next = automaton.table[idle + byteClass]!
+      if (next === unknown) next = nextState(automaton, idle, byteClass)
+      if (automaton.epoch === epoch) automaton.table[state + byteClass] = next
+      return next
+    }
+  }
+  stepAll(automaton, automaton.items, start, end, context, byteClass)
   const { epoch } = automaton
   const next = enter(automaton, contextAfter(automaton, byteClass))
   // Where everything was dropped to make room, the state has no row any more.
@@ -528,6 +629,7 @@ function insert(automaton: Automaton, hash: number, context: number): number {
   automaton.contexts[number] = context
   automaton.hashes[number] = hash
   automaton.accepts[number] = targetMatched ? acceptsOf(automaton) : undefined
+  if (targetCount === 0) automaton.idle[context] = (number + 1) * automaton.stride
   const mask = automaton.buckets.length - 1
   let at = hash & mask
   while (automaton.buckets[at] !== 0) at = (at + 1) & mask
@@ -635,37 +737,52 @@ export const notFound = -1
 
 /**
  * A place at which or behind which the first match of a `single` automaton begins, or `notFound`: as late as is cheap to
- * know. Where nothing was under way at some place, no match that ends behind it began before it.
+ * know. Where nothing was under way at some place, no match that ends behind it began before it. Matches begin at `from`
+ * or later; assertions see the text before.
  */
-export function locate(automaton: Automaton, text: string, budget: Budget | undefined): number {
+export function locate(automaton: Automaton, text: string, from: number, budget: Budget | undefined): number {
   const { stride } = automaton
   const { length } = text
   const end = plainEnd(automaton, text)
   let statesLeft = statesAllowed(budget)
-  let state = start(automaton)
-  if (state < 0) return state === matched ? 0 : notFound
-  let begin = 0
-  for (let i = 0; i <= length; i++) {
+  let state = from === 0 ? start(automaton) : startBehind(automaton, text.charCodeAt(from - 1) & 0xff)
+  if (state < 0) return state === matched ? from : notFound
+  let begin = from
+  for (let i = from; i <= length; i++) {
     const byteClass = classAt(automaton, text, i, end)
     let next = automaton.table[state + byteClass]!
     if (next === unknown) {
       // Whoever asks finds out by matching from here.
       if (statesLeft-- <= 0) {
-        charge(budget, i)
+        charge(budget, i - from)
         return begin
       }
       next = buildState(automaton, state, byteClass, budget)
     }
     if (next < 0) {
-      charge(budget, i)
+      charge(budget, i - from)
       return next === matched ? begin : notFound
     }
     state = next
     const number = state / stride - 1
     if (automaton.starts[number] === automaton.starts[number + 1]) begin = i + 1
   }
-  charge(budget, length)
+  charge(budget, length - from)
   return notFound
+}
+
+/** The state in which nothing is under way, behind a byte. */
+function startBehind(automaton: Automaton, byte: number): number {
+  automaton.used = true
+  work = 0
+  prepareScratch(automaton.program.count)
+  targetCount = 0
+  targetMatched = false
+  const { anywhere } = automaton
+  if (anywhere < 0) return dead
+  targetTraits = traitsOf(automaton, anywhere)
+  if ((targetTraits & traitMatches) !== 0) return matched
+  return enter(automaton, contextAfter(automaton, automaton.classes[byte]!))
 }
 
 /**

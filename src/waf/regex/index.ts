@@ -1,11 +1,11 @@
 import type { Node } from './ast.ts'
 import { type Automaton, createAutomaton, locate, notFound, search } from './automaton.ts'
 import type { Budget } from './budget.ts'
-import { findCaptures } from './captures.ts'
+import { type CaptureMachine, createCaptureMachine, findCaptures } from './captures.ts'
 import { PatternError } from './error.ts'
 import { type CacheMemory, commonMemory } from './memory.ts'
 import { parsePattern } from './parse.ts'
-import { compileProgram, type Program, ProgramTooLarge } from './program.ts'
+import { compileProgram, countPlaces, placesMax } from './program.ts'
 import { trim } from './simplify.ts'
 
 export type { Node } from './ast.ts'
@@ -26,9 +26,12 @@ export interface Pattern {
   test(text: string, budget?: Budget): boolean
   /**
    * The match that backtracking finds first, as a list: the whole at 0, then the groups; undefined for a group that took
-   * no part. Undefined where the pattern is not found. Throws `BudgetExceeded`.
+   * no part. Undefined where the pattern is not found. Matches begin at `from` or later; `^` and `\b` see the text before
+   * it. Throws `BudgetExceeded`.
    */
-  exec(text: string, budget?: Budget): readonly (string | undefined)[] | undefined
+  exec(text: string, budget?: Budget, from?: number): readonly (string | undefined)[] | undefined
+  /** Where the match of `exec` begins and ends. */
+  find(text: string, from: number, budget?: Budget): { readonly start: number; readonly end: number } | undefined
 }
 
 export interface PatternOptions {
@@ -46,24 +49,22 @@ const patternBytesMax = 1024 * 1024
  */
 export function compilePattern(source: string, options: PatternOptions = {}): Pattern {
   const { node, captureCount } = parsePattern(source, options)
+  if (countPlaces(node) > placesMax)
+    throw new PatternError('counted repeats that unfold to more than 100,000 places', source, 0)
   const memory = options.memory ?? commonMemory
   let automaton: Automaton | undefined
-  let program: Program | undefined
+  let machine: CaptureMachine | undefined
   let locator: Automaton | undefined
   return {
     source,
     ast: node,
     captureCount,
     test(text, budget) {
-      automaton ??= createAutomaton(compile(trim(node), false), { memory, bytesMax: patternBytesMax, single: true })
+      automaton ??= createAutomaton(compileProgram([trim(node)]), { memory, bytesMax: patternBytesMax, single: true })
       return search(automaton, text, budget)
     },
-    exec(text, budget) {
-      program ??= compile(node, true)
-      locator ??= createAutomaton(program, { memory, bytesMax: patternBytesMax, single: true })
-      const from = locate(locator, text, budget)
-      if (from === notFound) return undefined
-      const slots = findCaptures(program, text, from, budget)
+    exec(text, budget, from = 0) {
+      const slots = match(text, from, budget)
       if (slots === undefined) return undefined
       const found: (string | undefined)[] = []
       for (let i = 0; i <= captureCount; i++) {
@@ -73,14 +74,21 @@ export function compilePattern(source: string, options: PatternOptions = {}): Pa
       }
       return found
     },
+    find(text, from, budget) {
+      const slots = match(text, from, budget)
+      return slots === undefined ? undefined : { start: slots[0]!, end: slots[1]! }
+    },
   }
 
-  function compile(tree: Node, captures: boolean): Program {
-    try {
-      return compileProgram([tree], captures)
-    } catch (error) {
-      if (error instanceof ProgramTooLarge) throw new PatternError('repeats that unfold to too many places', source, 0)
-      throw error
-    }
+  function match(text: string, from: number, budget: Budget | undefined): Int32Array | undefined {
+    machine ??= createCaptureMachine(compileProgram([node], true))
+    locator ??= createAutomaton(machine.program, {
+      memory,
+      bytesMax: patternBytesMax,
+      single: true,
+      tracksBegin: true,
+    })
+    const begin = locate(locator, text, from, budget)
+    return begin === notFound ? undefined : findCaptures(machine, text, begin, budget)
   }
 }

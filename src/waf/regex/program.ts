@@ -1,4 +1,4 @@
-import type { Node, Place } from './ast.ts'
+import { isNullable, type Node, type Place } from './ast.ts'
 import { type ByteSet, bytesOf, hasByte, newlineBytes, setKey, wordBytes } from './bytes.ts'
 
 /** What a place of a program does. */
@@ -55,15 +55,48 @@ export interface Program {
   readonly lastNewline: boolean
 }
 
-/** Thrown where a pattern unfolds to more places than `placesMax`. */
-export class ProgramTooLarge extends Error {
-  override readonly name = 'ProgramTooLarge'
+/** Counted repeats are unfolded, so that a short pattern can ask for very many places. */
+export const placesMax = 100_000
+
+/** How many places a pattern unfolds to, at most, in the larger of its two programs: the one with captures. */
+export function countPlaces(node: Node): number {
+  return 3 + countParts(node).plain
 }
 
-/** Counted repeats are unfolded, so that a short pattern can ask for very many. */
-const placesMax = 100_000
+/** The places of `build`, and those of `buildUnmoved`, which builds most things twice. */
+function countParts(node: Node): { plain: number; unmoved: number } {
+  switch (node.kind) {
+    case 'empty':
+      return { plain: 0, unmoved: 0 }
+    case 'set':
+    case 'assertion':
+      return { plain: 1, unmoved: 1 }
+    case 'group': {
+      const body = countParts(node.body)
+      return { plain: body.plain + 2, unmoved: body.unmoved + 3 }
+    }
+    case 'concat':
+    case 'alternate': {
+      const sum = { plain: 1, unmoved: 1 }
+      for (const part of node.kind === 'concat' ? node.parts : node.choices) {
+        const { plain, unmoved } = countParts(part)
+        sum.plain += plain
+        sum.unmoved += unmoved + plain
+      }
+      return sum
+    }
+    case 'repeat': {
+      const body = countParts(node.body)
+      const endless = node.max === Number.POSITIVE_INFINITY
+      const loop = 1 + (isNullable(node.body) ? body.unmoved : body.plain)
+      const copies = endless ? node.min : node.max
+      const plain = copies * (body.plain + 1) + (endless ? loop : 0)
+      return { plain, unmoved: plain + (copies + 1) * (body.unmoved + 1) }
+    }
+  }
+}
 
-/** Makes the program of several patterns; with `captures` of one, whose groups are recorded. */
+/** Makes the program of several patterns, of `placesMax` places at most each; with `captures` of one, whose groups are recorded. */
 export function compileProgram(patterns: readonly Node[], captures = false): Program {
   let op = new Uint8Array(256)
   let value = new Int32Array(256)
@@ -119,7 +152,6 @@ export function compileProgram(patterns: readonly Node[], captures = false): Pro
 
   function place(kind: number, of: number, follows: number): number {
     if (count === op.length) {
-      if (count >= placesMax) throw new ProgramTooLarge(`more than ${placesMax} places`)
       op = grown(op, new Uint8Array(count * 2))
       value = grown(value, new Int32Array(count * 2))
       next = grown(next, new Int32Array(count * 2))
@@ -190,10 +222,9 @@ export function compileProgram(patterns: readonly Node[], captures = false): Pro
       case 'alternate': {
         const ways: number[] = []
         for (const choice of node.choices) {
-          const way = build(choice, follows)
-          if (!ways.includes(way)) ways.push(way)
+          ways.push(build(choice, follows))
         }
-        return split(ways)
+        return split([...new Set(ways)])
       }
       case 'repeat':
         return buildRepeat(node.body, node.min, node.max, node.greedy, follows)
@@ -212,23 +243,27 @@ export function compileProgram(patterns: readonly Node[], captures = false): Pro
     }
   }
 
+  /** A place that leads into the body and out, and the body, which leads back to it. */
+  function buildLoop(body: Node, greedy: boolean, follows: number): { loop: number; inside: number } {
+    // Loops over bytes are frequent, and often the same in front of the same.
+    const key = body.kind === 'set' ? `${numberOf(body.set)}*${greedy ? '' : '?'}${follows}` : undefined
+    const known = key === undefined ? undefined : shared.get(key)
+    if (known !== undefined) return { loop: known, inside: exits[next[known]! + (greedy ? 0 : 1)]! }
+    const loop = place(opSplit, 0, 0)
+    // An iteration that consumes nothing is the last. Only captures tell the difference.
+    const inside = captures && isNullable(body) ? buildUnmoved(body, follows, loop) : build(body, loop)
+    leadTo(loop, greedy ? [inside, follows] : [follows, inside])
+    if (key !== undefined) shared.set(key, loop)
+    return { loop, inside }
+  }
+
   function buildRepeat(body: Node, min: number, max: number, greedy: boolean, follows: number): number {
     let entry = follows
     let copies = min
     if (max === Number.POSITIVE_INFINITY) {
-      const loop = place(opSplit, 0, 0)
-      const inside = build(body, loop)
-      leadTo(loop, greedy ? [inside, follows] : [follows, inside])
-      if (min > 0) {
-        entry = inside
-        copies--
-      } else if (captures) {
-        // An iteration of nothing ends a loop in PCRE and is not undone: x* is (x+)?, so that the way out behind such
-        // an iteration ranks where the iteration does.
-        entry = split(greedy ? [inside, follows] : [follows, inside])
-      } else {
-        entry = loop
-      }
+      const { loop, inside } = buildLoop(body, greedy, follows)
+      entry = min > 0 ? inside : loop
+      if (min > 0) copies--
     } else {
       for (let i = min; i < max; i++) {
         const inside = build(body, entry)
@@ -236,6 +271,74 @@ export function compileProgram(patterns: readonly Node[], captures = false): Pro
       }
     }
     for (let i = 0; i < copies; i++) entry = build(body, entry)
+    return entry
+  }
+
+  /**
+   * As `build`, for a way on which nothing was consumed since an iteration began: it goes on at `still` if the node does
+   * not consume either, and at `moved` if it does. What comes after a consumed byte is built apart.
+   */
+  function buildUnmoved(node: Node, still: number, moved: number): number {
+    switch (node.kind) {
+      case 'empty':
+        return still
+      case 'set':
+        return setPlace(node.set, moved)
+      case 'concat': {
+        let entry = still
+        let behind = moved
+        for (let i = node.parts.length - 1; i >= 0; i--) {
+          entry = buildUnmoved(node.parts[i]!, entry, behind)
+          if (i > 0) behind = build(node.parts[i]!, behind)
+        }
+        return entry
+      }
+      case 'alternate':
+        return split([...new Set(node.choices.map((choice) => buildUnmoved(choice, still, moved)))])
+      case 'group': {
+        slotCount = Math.max(slotCount, node.capture * 2 + 2)
+        const end = node.capture * 2 + 1
+        return place(
+          opSave,
+          node.capture * 2,
+          buildUnmoved(node.body, place(opSave, end, still), place(opSave, end, moved)),
+        )
+      }
+      case 'assertion':
+        return build(node, still)
+      case 'repeat':
+        return buildRepeatUnmoved(node.body, node.min, node.max, node.greedy, still, moved)
+    }
+  }
+
+  function buildRepeatUnmoved(
+    body: Node,
+    min: number,
+    max: number,
+    greedy: boolean,
+    still: number,
+    moved: number,
+  ): number {
+    const ordered = (inside: number, out: number): number => split(greedy ? [inside, out] : [out, inside])
+    let entry = still
+    let behind = moved
+    let copies = min
+    if (max === Number.POSITIVE_INFINITY) {
+      const { loop, inside } = buildLoop(body, greedy, moved)
+      const first = buildUnmoved(body, still, loop)
+      entry = min > 0 ? first : ordered(first, still)
+      behind = min > 0 ? inside : loop
+      if (min > 0) copies--
+    } else {
+      for (let i = min; i < max; i++) {
+        entry = ordered(buildUnmoved(body, entry, behind), still)
+        behind = ordered(build(body, behind), moved)
+      }
+    }
+    for (let i = 0; i < copies; i++) {
+      entry = buildUnmoved(body, entry, behind)
+      behind = build(body, behind)
+    }
     return entry
   }
 }
