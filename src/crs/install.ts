@@ -153,9 +153,9 @@ async function fromSite(version: string, site: ReleaseSite, supply: Supply): Pro
   try {
     tarball = await get(url, archiveBytesMax)
   } catch (error) {
-    if (error instanceof DownloadError && error.missing)
-      throw new InstallError(`there is no release ${version}: ${error.message}`)
-    throw error
+    if (!(error instanceof DownloadError)) throw error
+    if (error.missing) throw new InstallError(`there is no release ${version}: ${error.message}`)
+    throw new InstallError(`${error.message}. \`--from FILE\` takes a release from the disk.`, { cause: error })
   }
   const detached = await get(`${url}.asc`, 64 * 1024)
   const verified = await believe(tarball, detached, await publicKey(site, supply), url, supply)
