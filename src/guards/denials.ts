@@ -270,7 +270,6 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'If this was no attack, tell the operator the `instance` of this answer.',
     '`portcullis explain <id>` shows the rules that fitted, and the exclusion to paste where they were wrong. Decided by `waf`. The status is 403 unless the rule names another.',
   ),
-  'waf.body-too-large': page(413, 'Send less at a time.', 'Decided by `waf.maxBody`.'),
   'waf.response-blocked': page(
     502,
     'Nothing you can do.',

@@ -1,3 +1,4 @@
+import { bodyTooLarge } from '../gate/body.ts'
 import type { Exchange, Slot } from '../gate/exchange.ts'
 import type { Guard, Mode, Steps } from '../gate/guard.ts'
 import type { Stray } from '../gate/stray.ts'
@@ -12,7 +13,7 @@ import { firewallChoice, firewallFor } from './waf/programs.ts'
 
 // Which rule it was, and why, is for the operator: an attacker learns nothing to work around it.
 const blocked = denial(403, 'waf.blocked', 'The request was refused by a security rule.')
-const bodyTooLarge = denial(413, 'waf.body-too-large', 'The request body is too large to be inspected.')
+const tooLarge = { ...bodyTooLarge, evidence: { limit: 'waf.maxBody' } }
 const tooCostly = denial(403, 'waf.too-costly', 'The request would take too much time to inspect.')
 const responseBlocked = denial(
   502,
@@ -79,7 +80,7 @@ function stepsOf(operation: Operation, programAt: ProgramAt, options: WafOptions
 
   /** The rest is looked at all the same: who only observes wants to see all there is. */
   function refuseLarge(inspection: Inspection, exchange: Exchange): Verdict {
-    return inspectBody(inspection, undefined, exchange) ?? bodyTooLarge
+    return inspectBody(inspection, undefined, exchange) ?? tooLarge
   }
 
   return {

@@ -62,8 +62,9 @@ describe('what a document proves of parameters', () => {
     ['a number or free text', { anyOf: [{ type: 'integer' }, { type: 'string' }] }],
     ['a list of free text', { type: 'array', items: { type: 'string' } }],
     ['an object spread over the query', { type: 'object', properties: { a: { type: 'integer' } } }],
-  ])('nothing of %s', async (_, schema, more) => {
-    expect(await queryCheck(schema, more)).toBeUndefined()
+  ])('nothing of %s but its name', async (_, schema, more) => {
+    const check = (await queryCheck(schema, more))!
+    for (const value of ['1', 'a', '', '2026-11-22', uuid]) expect(check(value), value).toBe(false)
   })
 
   test('members of a deep object, by the names they are sent under', async () => {
@@ -74,7 +75,8 @@ describe('what a document proves of parameters', () => {
     const shape = requestShape(
       await operationOf({ parameters: [parameter('filter', schema, { style: 'deepObject', explode: true })] }),
     )
-    expect([...shape!.query!.keys()]).toEqual(['filter[from]'])
+    expect([...shape!.query!.keys()]).toEqual(['filter[from]', 'filter[text]'])
+    expect(shape!.query!.get('filter[text]')!('2026-11-22')).toBe(false)
   })
 
   test('headers by lower-case name, cookies by name', async () => {
@@ -91,7 +93,7 @@ describe('what a document proves of parameters', () => {
   })
 
   test('and nothing at all where there is nothing to prove', async () => {
-    expect(requestShape(await operationOf({ parameters: [parameter('q', { type: 'string' })] }))).toBeUndefined()
+    expect(requestShape(await operationOf({}))).toBeUndefined()
   })
 })
 
@@ -124,11 +126,16 @@ describe('what a document proves of a JSON body', () => {
     const shape = requestShape(await operationOf(body(schema), components))
     const flat = flattenJson(JSON.stringify(value), undefined, shape!.json)
     const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name).sort()
-    return { full: names(flat.arguments), proved: names(flat.proved) }
+    const all = [...flat.arguments, ...flat.proved]
+    return {
+      full: names(flat.arguments),
+      proved: names(flat.proved),
+      unknown: names(all.filter(({ known }) => !known)),
+    }
   }
 
   test('values that are what it says, at any depth', async () => {
-    const { full, proved } = await split({
+    const { full, proved, unknown } = await split({
       id: uuid,
       kind: 'a',
       count: 3,
@@ -137,6 +144,7 @@ describe('what a document proves of a JSON body', () => {
       lines: [{ sku: 'AB-1', text: 'x' }],
       parent: { n: 1, next: { n: 2, next: { n: 3, t: 'y' } } },
     })
+    expect(unknown).toEqual([])
     expect(full).toEqual(['json.lines.0.text', 'json.note', 'json.parent.next.next.t'])
     expect(proved).toEqual([
       'json.count',
@@ -152,7 +160,7 @@ describe('what a document proves of a JSON body', () => {
   })
 
   test('nothing of values that are something else, nor of properties it does not know', async () => {
-    const { full, proved } = await split({
+    const { full, proved, unknown } = await split({
       id: "x' or 1=1",
       kind: 'c',
       count: '3; drop',
@@ -161,6 +169,7 @@ describe('what a document proves of a JSON body', () => {
       parent: { other: { n: 1 } },
     })
     expect(proved).toEqual(['json.lines'])
+    expect(unknown).toEqual(['json.extra', 'json.lines.0.extra.id', 'json.parent.other.n'])
     expect(full).toEqual([
       'json.count',
       'json.extra',
@@ -194,7 +203,7 @@ describe('what a document proves of a JSON body', () => {
 })
 
 describe('what a document proves of a form', () => {
-  test('fields, but not those that are written as another media type', async () => {
+  test('fields, but of those that are written as another media type only their names', async () => {
     const schema = {
       type: 'object',
       properties: {
@@ -214,7 +223,8 @@ describe('what a document proves of a form', () => {
         },
       }),
     )
-    expect([...shape!.form!.keys()].sort()).toEqual(['meta', 'n', 'tags'])
+    expect([...shape!.form!.keys()].sort()).toEqual(['meta', 'n', 'tags', 'text'])
+    expect(shape!.form!.get('meta')!('1')).toBe(false)
     expect(shape!.form!.get('tags')!('a')).toBe(true)
     expect(shape!.form!.get('tags')!('b')).toBe(false)
   })

@@ -6,7 +6,7 @@ import { bytesOf, type Check, isLiteral, textCheck } from './value-checks.ts'
 
 /*
  * What an operation's document proves of its requests: that an enumeration, an identifier, a number or a date, where it is one,
- * carries no attack. Names that the document does not know, and values that are not what it says, are looked at in full.
+ * carries no attack, and neither does a name that it lists. Names that the document does not know, and values that are not what it says, are looked at in full.
  */
 
 /** Places of one body at most; what lies beyond is looked at in full. */
@@ -40,7 +40,10 @@ function parameterChecks(operation: Operation, where: Parameter['in']): Map<stri
     if (parameter.in !== where) continue
     const { name, schema, style, explode } = parameter
     const form = formAt(operation, schema)
-    if (form === undefined) continue
+    if (form === undefined) {
+      add(checks, where === 'header' ? name.toLowerCase() : name)
+      continue
+    }
     if (style === 'deepObject') {
       for (const [property, inner] of form.properties) add(checks, `${name}[${property}]`, writtenCheck(inner))
       continue
@@ -51,12 +54,14 @@ function parameterChecks(operation: Operation, where: Parameter['in']): Map<stri
   return checks
 }
 
-function add(checks: Map<string, Check>, name: string, check: Check | undefined): void {
-  if (check === undefined) return
+/** What stands in the map is known by name, whatever its values are. */
+function add(checks: Map<string, Check>, name: string, check: Check = suspect): void {
   const key = bytesOf(name)
   const before = checks.get(key)
   checks.set(key, before === undefined ? check : (value) => before(value) && check(value))
 }
+
+const suspect: Check = () => false
 
 /** What stands between the items of a list that is one value; `undefined` where each item is a value of its own. */
 function separatorOf(style: Parameter['style'] | undefined, explode: boolean): string | undefined {
@@ -97,8 +102,7 @@ function formChecks(operation: Operation, content: readonly MediaType[]): Map<st
     for (const [name, form] of formAt(operation, schema)?.properties ?? []) {
       const how = encoding[name]
       // Written as a media type of its own: JSON in a field, say.
-      if (how?.contentType !== undefined) continue
-      add(checks, name, writtenCheck(form, separatorIn(how)))
+      add(checks, name, how?.contentType === undefined ? writtenCheck(form, separatorIn(how)) : undefined)
     }
   }
   return checks

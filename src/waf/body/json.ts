@@ -106,7 +106,7 @@ export function flattenJson(
       at = skipBlanks(text, at + 1)
       if (text.charCodeAt(at) === (isArray ? closeBracket : closeBrace)) {
         namesBytesLeft -= name.length
-        const entry = argument(name, isArray ? '0' : '', prefix, key)
+        const entry = argument(name, isArray ? '0' : '', prefix, key, node !== undefined)
         if (node === undefined) found.push(entry)
         else proved.push(entry)
         at++
@@ -164,8 +164,9 @@ export function flattenJson(
         at = end
       }
       namesBytesLeft -= name.length
-      if (node?.check?.(value, kind)) proved.push(argument(name, value, prefix, key))
-      else found.push(argument(name, value, prefix, key))
+      const entry = argument(name, value, prefix, key, node !== undefined)
+      if (node?.check?.(value, kind)) proved.push(entry)
+      else found.push(entry)
     }
 
     // A value has ended: close what ends with it, and find the next one.
@@ -218,7 +219,7 @@ export function flattenJson(
       node = nodes.pop()
       if (lengthOfArray > 0 && !flat) {
         namesBytesLeft -= name.length
-        const entry = argument(name, String(lengthOfArray), prefix, key)
+        const entry = argument(name, String(lengthOfArray), prefix, key, node !== undefined)
         if (node === undefined) found.push(entry)
         else proved.push(entry)
       }

@@ -6,6 +6,8 @@ export interface Argument {
   readonly prefix: NamePrefix | undefined
   /** The name without its prefix. Joining both costs more than reading them, so that `name` is best left alone until needed. */
   readonly key: string
+  /** The whole name stands in the shape given with the limits: whoever wrote that chose it, not the sender. */
+  readonly known: boolean
 }
 
 /** The beginning of many names. Whoever scans names may scan it once and keep in `memo` where the scan stood. */
@@ -113,6 +115,6 @@ export const bodyLimits: BodyLimits = {
 }
 
 /** One shape for all arguments: the loops over them stay monomorphic. */
-export function argument(name: string, value: string, prefix?: NamePrefix, key = name): Argument {
-  return { name, value, prefix, key }
+export function argument(name: string, value: string, prefix?: NamePrefix, key = name, known = false): Argument {
+  return { name, value, prefix, key, known }
 }

@@ -84,7 +84,7 @@ export interface Refinement {
 /** Whether a value, as bytes, cannot carry an attack. */
 export type ValueCheck = (value: string) => boolean
 
-/** Values of a request that rules which look at a whole collection need not see. */
+/** Values of a request that rules which look at a whole collection need not see, and names: what stands here is no sender's invention. */
 export interface RequestShape {
   /** By exact name, decoded. */
   readonly query?: ReadonlyMap<string, ValueCheck>

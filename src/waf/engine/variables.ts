@@ -280,8 +280,8 @@ function headerMembers(pairs: readonly string[], state?: State): readonly Member
   for (let i = 0; i + 1 < pairs.length; i += 2) {
     const name = pairs[i]!
     const value = pairs[i + 1]!
-    const proved = checks?.get(lowerCase(name))?.(value) ?? false
-    members[i >> 1] = member(name, value, undefined, proved)
+    const check = checks?.get(lowerCase(name))
+    members[i >> 1] = member(name, value, undefined, check?.(value) ?? false, name, check !== undefined)
   }
   return members
 }
@@ -315,7 +315,8 @@ function checked(
 ): readonly Member[] {
   if (checks === undefined) return members
   return members.map((one) => {
-    return checks.get(one.name)?.(one.value) === true ? member(one.name, one.value, undefined, true) : one
+    const check = checks.get(one.name)
+    return check === undefined ? one : member(one.name, one.value, undefined, check(one.value), one.name, true)
   })
 }
 
