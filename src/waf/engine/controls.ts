@@ -100,24 +100,36 @@ function tagTest(tag: string): (tag: string) => boolean {
 }
 
 function removal(rules: readonly number[]): CompiledControl {
+  const without = remembered((removed: Uint8Array | undefined, state) => {
+    const all = removed?.slice() ?? new Uint8Array(state.program.rules.length)
+    for (const index of rules) all[index] = 1
+    return all
+  })
   return (state) => {
-    if (!state.ownsRemoved) {
-      const shared = state.removed
-      state.removed = new Uint8Array(state.program.rules.length)
-      if (shared !== undefined) state.removed.set(shared)
-      state.ownsRemoved = true
-    }
-    for (const index of rules) state.removed![index] = 1
+    state.removed = without(state.removed, state)
   }
 }
 
 function targetRemoval(rules: readonly number[], selections: readonly Selection[]): CompiledControl {
+  const without = remembered((exclusions: State['exclusions']) => {
+    const all = exclusions?.slice() ?? []
+    addSelections(all, rules, selections)
+    return all
+  })
   return (state) => {
-    if (!state.ownsExclusions) {
-      state.exclusions = state.exclusions?.slice() ?? []
-      state.ownsExclusions = true
-    }
-    addSelections(state.exclusions!, rules, selections)
+    state.exclusions = without(state.exclusions, state)
+  }
+}
+
+/**
+ * Lists are never changed in place: what a `ctl` makes of one is the same for every transaction that comes by with it,
+ * which is nearly each, and is made once.
+ */
+function remembered<T>(make: (before: T, state: State) => T): (before: T, state: State) => T {
+  let last: { readonly before: T; readonly after: T } | undefined
+  return (before, state) => {
+    if (last === undefined || last.before !== before) last = { before, after: make(before, state) }
+    return last.after
   }
 }
 

@@ -1,13 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { crsRules } from '../../../test/kit/crs-rules.ts'
 import { sharedPath } from '../../../test/kit/shared.ts'
-import { ftwSetup, runInProcess } from '../../crs/ftw/in-process.ts'
+import { runInProcess } from '../../crs/ftw/in-process.ts'
 import { judge } from '../../crs/ftw/judge.ts'
 import { applyOverrides, parseOverrides, readTests } from '../../crs/ftw/read.ts'
 import { createInjectionDetector } from '../injection/index.ts'
-import { parseRules } from '../seclang/index.ts'
-import type { RuleSet } from '../seclang/rule.ts'
 import { compileProgram, type Program } from './program.ts'
 
 const crs = sharedPath('crs')
@@ -16,17 +15,8 @@ const crs = sharedPath('crs')
 const overridesFile = new URL('../../../test/conformance/crs-overrides.yaml', import.meta.url).pathname
 const overrides = parseOverrides(readFileSync(overridesFile, 'utf8'), overridesFile)
 
-function readRules(folder: string): RuleSet {
-  const names = readdirSync(join(folder, 'rules')).filter((name) => name.endsWith('.conf'))
-  const files = ['crs-setup.conf.example', ...names.sort().map((name) => `rules/${name}`)]
-  const sources = files.map((name) => ({ name: join(folder, name), text: readFileSync(join(folder, name), 'latin1') }))
-  return parseRules([{ name: 'ftw.conf', text: ftwSetup }, ...sources], {
-    readData: (file) => readFileSync(file, 'latin1'),
-  })
-}
-
 describe.skipIf(crs === undefined)('the regression tests of the Core Rule Set', () => {
-  const rules = crs === undefined ? undefined : readRules(crs)
+  const rules = crs === undefined ? undefined : crsRules(crs)
   const tests = crs === undefined ? [] : applyOverrides(readTests(join(crs, 'regression')), overrides)
   const programOf = (evaluator: 'fast' | 'plain'): Program => {
     return compileProgram(rules!, { injection: createInjectionDetector(), evaluator })

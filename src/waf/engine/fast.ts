@@ -8,7 +8,7 @@ import { keyOf, type Member, noMembers } from './member.ts'
 import { runPlain } from './plain.ts'
 import type { CompiledCondition, CompiledRule, Evaluator, ProgramCore } from './program.ts'
 import type { State } from './state.ts'
-import { isExcluded, isSelected, selectMembers } from './target.ts'
+import { type CompiledTarget, isExcluded, isSelected, type Selection, selectMembers } from './target.ts'
 import { tick } from './time.ts'
 import { membersOf, type VariableId, variableId, variableOf } from './variables.ts'
 
@@ -99,21 +99,14 @@ function runCourse(state: State, findings: Findings, plan: Plan, phase: Phase, s
 }
 
 /** Evaluates a rule; -1 where all that was known at load is still known, else where to go on without that knowledge. */
-function follow(state: State, plan: Plan, { rule, at, watched, takesOut }: Step & { kind: 'rule' }): number {
+function follow(state: State, plan: Plan, { rule, at, watched, expected, takesOut }: Step & { kind: 'rule' }): number {
   const { removed, exclusions, engine } = state
-  const { values } = state.tx
-  const before = watched.length === 0 ? undefined : Array.from(watched, (slot) => values[slot])
   tick(state)
   const next = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
   if (next !== at + 1) return next
-  if (takesOut) {
-    // A list that is the transaction's own already is changed in place.
-    if (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine) return next
-    if (state.ownsRemoved || state.ownsExclusions) return next
-  }
-  if (before !== undefined) {
-    for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== before[i]) return next
-  }
+  if (takesOut && (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)) return next
+  const { values } = state.tx
+  for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== expected[i]) return next
   return -1
 }
 
@@ -144,14 +137,19 @@ function selectFlagged(testOf: ReadonlyMap<CompiledCondition, number>): Select {
     if (test === undefined) return selectMembers(state, target, excluded)
     const { flagged, members } = state.findings!
     if (((flagged[test >> 5]! >> (test & 31)) & 1) === 0) return noMembers
-    return (members.get(keyFor(test, target.variable)) ?? noMembers).filter(
-      (one) =>
-        (!one.proved || target.seesProved) &&
-        isSelected(one, target) &&
-        !target.exclusions.some((exclusion) => isSelected(one, exclusion)) &&
-        (excluded === undefined || !isExcluded(one, target.variable, excluded)),
-    )
+    const found = members.get(keyFor(test, target.variable))
+    if (found === undefined) return noMembers
+    for (const one of found)
+      if (!isMeant(one, target, excluded)) return found.filter((any) => isMeant(any, target, excluded))
+    return found
   }
+}
+
+function isMeant(one: Member, target: CompiledTarget, excluded: readonly Selection[] | undefined): boolean {
+  if (one.proved && !target.seesProved) return false
+  if (!isSelected(one, target)) return false
+  for (const exclusion of target.exclusions) if (isSelected(one, exclusion)) return false
+  return excluded === undefined || !isExcluded(one, target.variable, excluded)
 }
 
 /** Variables are far fewer. */

@@ -26,6 +26,8 @@ export type Step =
       readonly at: number
       /** Places in TX that this rule may write and that something known at load hung on: a change ends the course. */
       readonly watched: Int32Array
+      /** What they hold as long as the request is on course. */
+      readonly expected: readonly (string | undefined)[]
       /** Whether it may take out rules, or change what known ones look at. */
       readonly takesOut: boolean
     }
@@ -56,7 +58,15 @@ export function foldProgram(program: ProgramCore): Course | undefined {
   }
 }
 
-type Draft = (Step & { kind: 'set' }) | { readonly kind: 'rule'; readonly rule: CompiledRule; readonly at: number }
+type Draft =
+  | (Step & { kind: 'set' })
+  | {
+      readonly kind: 'rule'
+      readonly rule: CompiledRule
+      readonly at: number
+      /** All that TX holds there. */
+      readonly values: readonly (string | undefined)[]
+    }
 
 const nobody = {
   method: '',
@@ -85,7 +95,7 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
     const outcome = outcomeAtLoad(state, rule)
     if (outcome === undefined) {
       settle()
-      steps.push({ kind: 'rule', rule, at })
+      steps.push({ kind: 'rule', rule, at, values: known })
       at++
       continue
     }
@@ -107,16 +117,18 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
 }
 
 function watch(
-  { rule, at }: Draft & { kind: 'rule' },
+  { rule, at, values }: Draft & { kind: 'rule' },
   read: ReadonlySet<number>,
   folded: ReadonlySet<number>,
   { layout: { names }, rules }: ProgramCore,
 ): Step {
+  const watched = [...read].filter((slot) => mayWrite(rule, slot, names[slot]!))
   return {
     kind: 'rule',
     rule,
     at,
-    watched: Int32Array.from([...read].filter((slot) => mayWrite(rule, slot, names[slot]!))),
+    watched: Int32Array.from(watched),
+    expected: watched.map((slot) => values[slot]),
     takesOut: takesOut(rule, folded, rules),
   }
 }

@@ -38,12 +38,10 @@ export class State {
   captured: string | undefined
   highestSeverity = 255
 
-  /** By index of the rule: 1 where it is taken out. Shared with the program until `ctl` changes it. */
+  /** By index of the rule: 1 where it is taken out. Shared; `ctl` puts another in its place. */
   removed: Uint8Array | undefined
   /** By index of the rule: what its targets leave out. */
   exclusions: (readonly Selection[] | undefined)[] | undefined
-  ownsRemoved = false
-  ownsExclusions = false
 
   // The body of the request.
   processor = ''

@@ -19,6 +19,8 @@ export interface CompiledTarget extends Selection {
   readonly name: string
   /** Place in TX, for a target that names one member of it; else -1. */
   readonly slot: number
+  /** For a pattern over TX: which of the places it finds, among the first `upTo`. */
+  readonly slotsFound: { upTo: number; slots: readonly number[] }
   /** How many there are, in place of their values. */
   readonly count: boolean
   /** How a count is called in events: `&ARGS`. */
@@ -54,6 +56,7 @@ export function compileTarget(
     ...selection,
     name: target.variable,
     slot: selection.variable === txId && selection.key !== undefined ? slotOf(layout, selection.key) : -1,
+    slotsFound: { upTo: 0, slots: [] },
     count,
     countLabel: `&${target.variable}${named}`,
     exclusions: exclusions.flatMap((exclusion) => {
@@ -77,9 +80,24 @@ export function selectMembers(
   target: CompiledTarget,
   excluded: readonly Selection[] | undefined,
 ): readonly Member[] {
-  const members = target.slot >= 0 ? slotMembers(state, target) : membersOf(state, target.variable)
-  const selected = withoutExcluded(narrowed(members, target), target, excluded)
+  const selected = withoutExcluded(chosen(state, target), target, excluded)
   return target.count ? [member('', String(selected.length))] : selected
+}
+
+/** Members of TX whose names a pattern finds. Names that rules write out are looked through once, not for each request. */
+function patternMembers({ tx }: State, target: CompiledTarget): readonly Member[] {
+  const { names } = tx.layout
+  if (target.slotsFound.upTo !== names.length) {
+    target.slotsFound.upTo = names.length
+    target.slotsFound.slots = names.flatMap((name, slot) => (target.pattern!.test(name) ? slot : []))
+  }
+  const members: Member[] = []
+  for (const slot of target.slotsFound.slots) {
+    const value = tx.values[slot]
+    if (value !== undefined) members.push(member(names[slot]!, value))
+  }
+  for (const one of tx.otherMembers()) if (target.pattern!.test(one.name)) members.push(one)
+  return members
 }
 
 function slotMembers(state: State, { slot, key }: CompiledTarget): readonly Member[] {
@@ -87,8 +105,10 @@ function slotMembers(state: State, { slot, key }: CompiledTarget): readonly Memb
   return value === undefined ? noMembers : [member(key!, value)]
 }
 
-function narrowed(members: readonly Member[], target: CompiledTarget): readonly Member[] {
-  if (target.slot >= 0) return members
+function chosen(state: State, target: CompiledTarget): readonly Member[] {
+  if (target.slot >= 0) return slotMembers(state, target)
+  if (target.variable === txId && target.pattern !== undefined) return patternMembers(state, target)
+  const members = membersOf(state, target.variable)
   if (target.key !== undefined || target.pattern !== undefined) return members.filter((one) => isSelected(one, target))
   return target.seesProved || !members.some(({ proved }) => proved) ? members : members.filter(({ proved }) => !proved)
 }

@@ -1,4 +1,4 @@
-import { type Member, member } from './member.ts'
+import { type Member, member, noMembers } from './member.ts'
 
 /**
  * Where the names that rules write out stand in a transaction's TX: each has a slot of its own, so that reading one is
@@ -82,7 +82,12 @@ export class Tx {
       const value = this.values[slot]
       if (value !== undefined) members.push(member(names[slot]!, value))
     }
-    if (this.#others !== undefined) for (const [name, value] of this.#others) members.push(member(name, value))
+    members.push(...this.otherMembers())
     return members
+  }
+
+  /** Those whose names no rule writes out. */
+  otherMembers(): readonly Member[] {
+    return this.#others === undefined ? noMembers : Array.from(this.#others, ([name, value]) => member(name, value))
   }
 }
