@@ -88,7 +88,7 @@ describe('the head of an HTTP/1.1 request', () => {
     ['CONNECT', host, { method: 'CONNECT', url: 'shop.test:443' }, 'protocol.method'],
     ['TRACE', host, { method: 'TRACE' }, 'protocol.method'],
     ['HTTP/2.0 in its first line', host, { version: [2, 0] }, 'protocol.version'],
-    ['HTTP/0.9', host, { version: [0, 9] }, 'protocol.version'],
+    ['HTTP/0.9', host, { version: [0, 9] }, 'protocol.malformed'],
     ['two lengths', [...host, 'Content-Length', '1', 'Transfer-Encoding', 'chunked'], {}, 'protocol.framing'],
     ['an unknown coding', [...host, 'Transfer-Encoding', 'gzip, chunked'], {}, 'protocol.transfer-coding'],
     ['chunks in HTTP/1.0', [...host, 'Transfer-Encoding', 'chunked'], { version: [1, 0] }, 'protocol.transfer-coding'],

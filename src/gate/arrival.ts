@@ -4,6 +4,7 @@ import { clientAddress } from '../base/ip.ts'
 import type { Arrival, Protocol } from './exchange.ts'
 import { dropConnectionHeaders } from './headers.ts'
 import type { Peer } from './peer.ts'
+import { refusals } from './refusal.ts'
 import { requestId } from './request-id.ts'
 import { readAuthority, readOriginForm, splitAbsoluteForm, targetDenials } from './target.ts'
 import { type Denial, denial } from './verdict.ts'
@@ -90,6 +91,8 @@ export function readArrival(request: IncomingRequest, peer: Peer, now: number): 
 function readHttp1(request: IncomingMessage, peer: Peer, now: number): Arrival | Denial {
   const rawHeaders = request.rawHeaders
   if (hasDuplicate(rawHeaders, 0, 0)) return arrivalDenials.duplicateHeader
+  // HTTP/0.9 has no version in its request line, so that one that says so is nothing at all (RFC 9112, appendix C.2.1).
+  if (request.httpVersionMajor === 0) return refusals.malformed
   // The parser lets `HTTP/2.0` pass in a request line, which is neither 1.x nor HTTP/2.
   if (request.httpVersionMajor !== 1) return arrivalDenials.version
   const headers = request.headers

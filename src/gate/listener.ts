@@ -28,7 +28,7 @@ import { acmeAnswer, isAcmeChallenge, redirectToHttps } from './redirect.ts'
 import { type CutCode, type Refused, rawRefusal, refusals, refuseReply } from './refusal.ts'
 import type { OutgoingReply } from './reply.ts'
 import { requestId } from './request-id.ts'
-import { readStray, type StrayMessage, strayOf } from './stray.ts'
+import { isSimpleRequest, readStray, type StrayMessage, strayOf } from './stray.ts'
 import { type CertificateInUse, openTlsFront, type TlsFront } from './tls/front.ts'
 import type { Denial } from './verdict.ts'
 
@@ -171,7 +171,7 @@ class Wire implements Listener {
     const { host, port } = this.#entry
     this.#tcp.maxConnections = this.#limits.connections
     this.#tcp.on('connection', (socket: Socket) => this.#admit(socket))
-    this.#tcp.on('drop', (dropped) => this.#cut('protocol.connections', dropped?.remoteAddress ?? ''))
+    this.#tcp.on('drop', (dropped) => this.#cut('protocol.connections', { address: dropped?.remoteAddress ?? '' }))
     await new Promise<void>((resolve, reject) => {
       this.#tcp.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)))
       // `[::1]` is how URLs write it, and so do people.
@@ -261,7 +261,7 @@ class Wire implements Listener {
     const open = this.#perNetwork.get(network) ?? 0
     // A trusted proxy speaks for many clients.
     if (open >= this.#limits.connectionsPerAddress && !trusted) {
-      this.#cut('protocol.connections-per-address', address)
+      this.#cut('protocol.connections-per-address', { address })
       socket.destroy()
       return
     }
@@ -298,12 +298,12 @@ class Wire implements Listener {
           socket,
           first,
           (stream) => this.#secured(stream, connection),
-          () => this.#cut('protocol.tls-handshake', connection.peer!.address),
+          () => this.#cut('protocol.tls-handshake', connection.peer!),
         )
       } else if (first[0]! >= 0x41 && first[0]! <= 0x7a) {
         this.#speakHttp1(this.#plain!, socket, connection)
       } else {
-        this.#cut('protocol.tls-handshake', connection.peer!.address)
+        this.#cut('protocol.tls-handshake', connection.peer!)
         socket.destroy()
       }
     })
@@ -390,7 +390,12 @@ class Wire implements Listener {
       this.#options.handlers.upgrade(request, stream, head, connection.peer!)
     })
     server.on('connect', (request: IncomingMessage, stream: Socket) =>
-      this.#refuseRaw(refusals.method, (stream as Known)[connectionOf]!, strayOf(request)),
+      // The authority must have a port (RFC 9112, 3.2.3).
+      this.#refuseRaw(
+        /:\d{1,5}$/.test(request.url ?? '') ? refusals.method : refusals.malformed,
+        (stream as Known)[connectionOf]!,
+        strayOf(request),
+      ),
     )
     server.on('clientError', (error: ParserError, stream: Socket) => {
       const connection = (stream as Known)[connectionOf]
@@ -443,8 +448,16 @@ class Wire implements Listener {
     }
     // A connection that was opened ahead of need and never used: no answer is owed.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && connection.stream.bytesRead === 0
-    if (silent) connection.stream.destroy()
-    else this.#refuseRaw(refusalFor(error, connection), connection, strayFrom(error, connection))
+    if (silent) {
+      connection.stream.destroy()
+      return
+    }
+    const message = strayFrom(error, connection)
+    if (message !== undefined && isSimpleRequest(error.rawPacket!)) {
+      connection.phase = 'refused'
+      this.#cut('protocol.http-0.9', connection.peer!, message)
+      connection.stream.destroy()
+    } else this.#refuseRaw(refusalFor(error, connection), connection, message)
   }
 
   /** Answers over the bare connection, where there is no reply to answer by. */
@@ -570,7 +583,7 @@ class Wire implements Listener {
   #flooded(connection: Connection): void {
     if (connection.phase === 'refused') return
     connection.phase = 'refused'
-    this.#cut('protocol.h2-flood', connection.peer!.address)
+    this.#cut('protocol.h2-flood', connection.peer!)
     connection.session!.destroy(new Error('protocol.h2-flood'), h2.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
@@ -590,7 +603,7 @@ class Wire implements Listener {
     else if (finding === 'lingering') connection.socket.destroy()
     else if (finding === 'slow-reader' || (finding === 'head-timeout' && connection.session === undefined)) {
       connection.phase = 'refused'
-      this.#cut(finding === 'slow-reader' ? 'protocol.slow-reader' : 'protocol.tls-handshake', connection.peer!.address)
+      this.#cut(finding === 'slow-reader' ? 'protocol.slow-reader' : 'protocol.tls-handshake', connection.peer!)
       connection.socket.destroy()
     } else if (connection.session !== undefined) {
       const refusal = finding === 'slow-body' ? refusals.slowBody : refusals.requestTimeout
@@ -605,8 +618,11 @@ class Wire implements Listener {
     this.#options.onRefused?.({ id, status: refusal.status, code: refusal.code, address: peer.address, stray })
   }
 
-  #cut(code: CutCode, address: string): void {
-    this.#options.onRefused?.({ id: requestId(this.#options.now()), status: 0, code, address })
+  #cut(code: CutCode, peer: Pick<Peer, 'address'>, message?: StrayMessage): void {
+    const now = this.#options.now()
+    const id = requestId(now)
+    const stray = message === undefined ? undefined : { ...message, id, peer: peer as Peer, receivedAt: now }
+    this.#options.onRefused?.({ id, status: 0, code, address: peer.address, stray })
   }
 }
 

@@ -39,6 +39,7 @@ export interface Refused {
 /** Codes of connections that are cut without an answer. */
 export type CutCode =
   | 'protocol.connections'
+  | 'protocol.http-0.9'
   | 'protocol.connections-per-address'
   | 'protocol.tls-handshake'
   | 'protocol.h2-flood'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createStrayBudget, readStray } from './stray.ts'
+import { createStrayBudget, isSimpleRequest, readStray } from './stray.ts'
 
 const read = (text: string) => {
   const { body, ...head } = readStray(Buffer.from(text, 'latin1'))
@@ -12,6 +12,7 @@ describe('reading a request that no strict parser takes', () => {
     ['GET /a HTTP/1.1\r\n\r\n', 'GET', '/a', 'HTTP/1.1'],
     ['\r\n\r\nGET /a HTTP/1.1\r\n\r\n', 'GET', '/a', 'HTTP/1.1'],
     ['GET /a\r\n', 'GET', '/a', 'HTTP/0.9'],
+    ['GET /a \r\n', 'GET', '/a', 'HTTP/0.9'],
     ['GET /a b  c HTTP/1.1\r\n\r\n', 'GET', '/a b  c', 'HTTP/1.1'],
     ['FOO\tBAR / HTTP/9.9\n\n', 'FOO\tBAR', '/', 'HTTP/9.9'],
     ['GET   HTTP/1.1\r\n\r\n', 'GET', ' ', 'HTTP/1.1'],
@@ -29,7 +30,7 @@ describe('reading a request that no strict parser takes', () => {
     ['X: a\r\n b\r\n\tc\r\n', ['X', 'a b c']],
     ['no colon\r\n', ['no colon', '']],
     ['Content-Length : 3\r\n', ['Content-Length ', '3']],
-    ['X: a\rb\r\n', ['X', 'a\rb']],
+    ['X: a\rb\r\nY: c\r\n', ['Y', 'c']],
     [' first: folded\r\n', [' first', 'folded']],
     ['X: \t a \t\r\n', ['X', 'a']],
   ])('headers %j', (lines, rawHeaders) => {
@@ -78,6 +79,21 @@ describe('reading a request that no strict parser takes', () => {
         expect(body?.length ?? 0).toBeLessThanOrEqual(packet.length)
       }),
     )
+  })
+})
+
+describe('a request line without a version', () => {
+  test.each([
+    ['GET /\r\n', true],
+    ['GET /a?b \r\nHost: x\r\n\r\n', true],
+    ['GET / HTTP/1.1\r\n', false],
+    ['GET / HTTP/1.1\rHost: x\r\r', false],
+    ['GET /a', false],
+    ['noise\r\n', false],
+    ['\x16\x03\x01\n', false],
+    [`GET /${'a'.repeat(9_000)}\n`, false],
+  ])('%j: %s', (packet, simple) => {
+    expect(isSimpleRequest(Buffer.from(packet, 'latin1'))).toBe(simple)
   })
 })
 

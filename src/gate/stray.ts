@@ -28,6 +28,9 @@ export interface Stray {
 /** What can be told of a request from its bytes or its parsed head. */
 export type StrayMessage = Omit<Stray, 'id' | 'peer' | 'receivedAt'>
 
+/** Of a request line that names none: it is what HTTP/0.9 called a simple request. */
+const versionless = 'HTTP/0.9'
+
 const packetBytesMax = 65_536
 const headersMax = 200
 
@@ -50,6 +53,8 @@ export function readStray(packet: Buffer): StrayMessage {
     const line = lineOf(text, at, end)
     at = end + 1
     if (line === '') break
+    // One reader takes it for the end of a line, another for a part of it: there is nothing to tell of it.
+    if (line.includes('\r')) continue
     const first = line.charCodeAt(0)
     if ((first === 0x20 || first === 0x09) && rawHeaders.length > 0)
       rawHeaders[rawHeaders.length - 1] += ` ${line.trim()}`
@@ -60,6 +65,11 @@ export function readStray(packet: Buffer): StrayMessage {
     }
   }
   return { ...head, rawHeaders, body: bodyOf(packet.subarray(at, packetBytesMax), rawHeaders) }
+}
+
+/** Whether a packet begins with a request line without a version. Its sender could not read a status line either. */
+export function isSimpleRequest(packet: Buffer): boolean {
+  return /^(?:\r?\n)*[A-Z]{1,32} \/\S{0,8000} ?\r?\n/.test(packet.toString('latin1', 0, 8_192))
 }
 
 /** The head of a request that was parsed, but goes no further. */
@@ -78,13 +88,13 @@ function withoutPseudo(rawHeaders: readonly string[], authority: string | undefi
 
 function readRequestLine(line: string): { method: string; rawTarget: string; protocol: string } {
   const space = line.indexOf(' ')
-  if (space === -1) return { method: line, rawTarget: '', protocol: 'HTTP/0.9' }
+  if (space === -1) return { method: line, rawTarget: '', protocol: versionless }
   const rest = line.slice(space + 1)
   const last = rest.lastIndexOf(' ')
   const protocol = last === -1 ? '' : rest.slice(last + 1)
   return protocol.slice(0, 5).toUpperCase() === 'HTTP/'
     ? { method: line.slice(0, space), rawTarget: rest.slice(0, last), protocol }
-    : { method: line.slice(0, space), rawTarget: rest, protocol: 'HTTP/0.9' }
+    : { method: line.slice(0, space), rawTarget: rest.trimEnd(), protocol: versionless }
 }
 
 /** Where the line ends: at its line feed, or with the text. */
@@ -97,7 +107,7 @@ function lineOf(text: string, from: number, end: number): string {
   return text.slice(from, end > from && text.charCodeAt(end - 1) === 0x0d ? end - 1 : end)
 }
 
-/** Without the blanks around it (RFC 9112, 5); a bare carriage return stays, for it is what somebody looks for. */
+/** Without the blanks around it (RFC 9112, 5). */
 function trimmed(value: string): string {
   let from = 0
   let to = value.length

@@ -135,7 +135,7 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Decided by `errors`; list problem documents in the OpenAPI document to let them pass.',
   ),
   'gate.body-incomplete': page(400, 'Send the whole body.', protocol),
-  'gate.body-too-large': page(413, 'Send less.', 'Decided by `validate.maxBody`.'),
+  'gate.body-too-large': page(413, 'Send less.', 'Decided by `validate.maxBody` and `waf.maxBody`.'),
   'gate.content-coding': page(415, 'Use gzip, deflate, br, zstd or none.', protocol),
   'gate.content-coding-broken': page(400, 'The body is not of the coding that Content-Encoding claims.', protocol),
   'gate.guard-failed': page(
@@ -180,6 +180,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
   'protocol.host': page(400, 'Send exactly one valid Host header.', protocol),
   'protocol.host-mismatch': page(400, 'The target and Host must name the same host (RFC 9112, 3.2.2).', protocol),
   'protocol.incomplete': page(400, 'Send the whole request before you close.', protocol),
+  'protocol.http-0.9': page(
+    0,
+    'Closed without an answer: use HTTP/1.1 or HTTP/2.',
+    'A request line without a version: whoever means HTTP/0.9 could not read a refusal.',
+  ),
   'protocol.malformed': page(400, 'Send well-formed HTTP/1.1 or HTTP/2.', protocol),
   'protocol.method': page(501, 'Use another method.', protocol),
   'protocol.pipelining': page(429, 'Wait for answers before you send more on one connection.', connection),

@@ -239,6 +239,8 @@ describe('N10, V1: targets and hosts', () => {
     ['10,000 bytes of target', get(`/${'a'.repeat(10_000)}`), 414, 'protocol.target-too-long'],
     ['a space in the target', get('/a b'), ...malformed],
     ['CONNECT', 'CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test\r\n\r\n', 501, 'protocol.method'],
+    ['CONNECT without a port', 'CONNECT shop.test HTTP/1.1\r\nHost: shop.test\r\n\r\n', ...malformed],
+    ['HTTP/0.9 that says so', 'GET /a HTTP/0.9\r\nHost: a\r\n\r\n', ...malformed],
     ['TRACE', 'TRACE /a HTTP/1.1\r\nHost: shop.test\r\n\r\n', 501, 'protocol.method'],
     ['a method that nobody knows', 'FOO /a HTTP/1.1\r\nHost: shop.test\r\n\r\n', 501, 'protocol.method'],
     ['a method in small letters', 'get /a HTTP/1.1\r\nHost: shop.test\r\n\r\n', ...malformed],
@@ -253,6 +255,14 @@ describe('N10, V1: targets and hosts', () => {
     ['a name that is not ASCII', get('/a', 'Host: a\r\nX\xe9: b\r\n'), ...malformed],
     ['an unknown expectation', post('Expect: 200-ok\r\nContent-Length: 2\r\n'), 417, 'protocol.expectation'],
   ])('%s is refused', async (...row) => refuses(row))
+
+  test('a request line without a version gets no answer, which its sender could not read', async () => {
+    const before = upstream.hits.length
+    const one = (await client()).send('GET /a \r\nHost: shop.test\r\n\r\n')
+    expect(await one.whole()).toBe('')
+    expect(upstream.hits).toHaveLength(before)
+    expect((await gate!.lines()).at(-1)).toMatchObject({ status: 0, denial: { code: 'protocol.http-0.9' } })
+  })
 
   test.each([
     ['/files/a%2eb', '/files/a.b'],
