@@ -55,13 +55,18 @@ const nothing: Omit<AlbedoReply, 'status'> = { headers: [], body: Buffer.alloc(0
 function exchange(transaction: Transaction, request: RawRequest, body: Buffer | undefined): number {
   const stopped = transaction.requestHead() ?? transaction.requestBody(body)
   if (stopped !== undefined) return stopped.status
-  const { method, uri } = request.head
-  const refusal = refusalOf(request)
-  const reply = refusal === undefined ? albedoReply(method, uri, body) : { ...nothing, status: refusal }
+  const reply = replyTo(request)
   const { status, headers } = reply
   const late =
     transaction.responseHead({ status, protocol: 'HTTP/1.1', headers }) ?? transaction.responseBody(reply.body)
   return late?.status ?? status
+}
+
+/** What a client gets where no rule says otherwise: the refusal of the gate, or the answer of the server behind it. */
+export function replyTo(request: RawRequest): AlbedoReply {
+  const refusal = refusalOf(request)
+  const { method, uri } = request.head
+  return refusal === undefined ? albedoReply(method, uri, request.body) : { ...nothing, status: refusal }
 }
 
 /** A request's bytes, read without asking whether a strict server would. */

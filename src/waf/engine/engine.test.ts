@@ -104,14 +104,14 @@ describe.each(['plain', 'fast'] as const)('the %s evaluator:', (evaluator) => {
       expect([sent.variable('head'), sent.variable('tail'), sent.matches]).toEqual(['1', undefined, []])
     })
 
-    test('gives each member as MATCHED_VARS what the one before it matched, no more', () => {
+    test('gives each member as MATCHED_VARS what those before it matched, each time it did', () => {
       const rules = `
       SecRule ARGS "@contains a" "id:1,phase:1,pass,chain"
         SecRule MATCHED_VARS "@contains b" "setvar:tx.second=+1,chain"
           SecRule MATCHED_VARS "@contains c" "setvar:tx.third=+1,chain"
             SecRule MATCHED_VARS_NAMES "@unconditionalMatch" "setvar:tx.fourth=+1"`
       const sent = send(programOf(rules), '/?p=a&q=ab&r=abc&s=ac&t=bc')
-      expect(['second', 'third', 'fourth'].map((name) => sent.variable(name))).toEqual(['2', '1', '1'])
+      expect(['second', 'third', 'fourth'].map((name) => sent.variable(name))).toEqual(['2', '3', '9'])
       expect(sent.matches).toMatchObject([{ variable: 'ARGS:r', value: 'ARGS:r' }])
     })
 

@@ -38,9 +38,14 @@ export function evaluateRule(state: State, rule: CompiledRule, select: Select): 
   return true
 }
 
-/** What a condition matched is MATCHED_VARS to the next member of the chain. */
+/**
+ * What the members of a chain have matched so far is MATCHED_VARS to the next one: those of the first, too, and a value that
+ * two of them matched twice. So do ModSecurity 2 and 3 and Coraza; the scores of rule 932200 tell.
+ */
 export function endCondition(state: State): void {
-  state.matchedBefore = state.matchedNow ?? noMembers
+  const { matchedBefore, matchedNow } = state
+  if (matchedNow === undefined) return
+  state.matchedBefore = matchedBefore.length === 0 ? matchedNow : [...matchedBefore, ...matchedNow]
   state.matchedNow = undefined
 }
 

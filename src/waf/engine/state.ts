@@ -29,7 +29,7 @@ export class State {
   /** MATCHED_VAR, MATCHED_VAR_NAME. */
   matchedValue = ''
   matchedName = ''
-  /** MATCHED_VARS: what the member of the chain before this one matched; of a rule's first condition nothing. */
+  /** MATCHED_VARS: what the members of the chain before this one matched; of a rule's first condition nothing. */
   matchedBefore: readonly Member[] = noMembers
   /** What the condition that is being tested has matched. */
   matchedNow: Member[] | undefined
