@@ -8,7 +8,7 @@ import type { ExitCode } from './command.ts'
 import { UsageError } from './command.ts'
 import { print, printJson, table } from './output.ts'
 import type { ExplainOptions } from './waf.ts'
-import { ruleChoice, shownRules } from './waf-rules.ts'
+import { paranoiaVariables, ruleChoice, shownRules } from './waf-rules.ts'
 
 const fileBytesMax = 16 * 1024 * 1024
 const valueCharsMax = 120
@@ -19,8 +19,8 @@ const runMsMax = 500
 /** `portcullis waf explain`: what the rules make of one request. 1 where they would refuse it. */
 export async function explainRequest(file: string, options: ExplainOptions): Promise<ExitCode> {
   const { head, body } = requestIn(file)
-  const level = { blocking_paranoia_level: options.paranoia, detection_paranoia_level: options.paranoia }
-  const { program, loaded, ruleSet } = await compileRules(await ruleChoice(options), { variables: level })
+  const variables = paranoiaVariables(options.paranoia)
+  const { program, loaded, ruleSet } = await compileRules(await ruleChoice(options), { variables })
   const tests: Test[] = []
   const transaction = program.begin(head, {
     trace: (rule, _condition, variable, value, matched) => tests.push({ rule, variable, value, matched }),
@@ -151,7 +151,7 @@ function scoreOf({ conditions }: Rule, transaction: Transaction): number {
   let score = 0
   for (const { setVariables } of conditions) {
     for (const { name, operation, value } of setVariables) {
-      if (operation !== 'add' || !/anomaly_score/i.test(name)) continue
+      if (operation !== 'add' || !/(anomaly|inbound|outbound)_score/i.test(name)) continue
       const macro = /^%\{tx\.([^}]+)\}$/i.exec(value)
       score += Number(macro === null ? value : (transaction.variable(macro[1]!.toLowerCase()) ?? 0)) || 0
     }
@@ -159,11 +159,18 @@ function scoreOf({ conditions }: Rule, transaction: Transaction): number {
   return score
 }
 
+/** The sum, and from where on it refuses: in the words of the CRS, or of our own rules. */
+const scoreNames = [
+  ['blocking_inbound_anomaly_score', 'inbound_anomaly_score_threshold'],
+  ['portcullis_inbound_score', 'portcullis_inbound_threshold'],
+] as const
+
 function scoresOf(transaction: Transaction) {
-  const read = (name: string) => Number(transaction.variable(name) ?? Number.NaN)
-  const inbound = read('blocking_inbound_anomaly_score')
-  const threshold = read('inbound_anomaly_score_threshold')
-  return Number.isNaN(inbound) || Number.isNaN(threshold) ? null : { inbound, threshold }
+  for (const names of scoreNames) {
+    const [inbound, threshold] = names.map((name) => Number(transaction.variable(name) ?? Number.NaN))
+    if (!Number.isNaN(inbound) && !Number.isNaN(threshold)) return { inbound: inbound!, threshold: threshold! }
+  }
+  return null
 }
 
 function testFacts({ rule, variable, value, matched }: Test, evaluated: ReadonlySet<Rule>) {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { silentLogger } from '../base/log.ts'
-import { loadConfig, type LoadOptions } from '../config/load.ts'
+import { type LoadOptions, loadConfig } from '../config/load.ts'
 import { startAlbedo } from '../crs/ftw/albedo.ts'
 import type { Seen } from '../crs/ftw/judge.ts'
 import type { FtwStage } from '../crs/ftw/read.ts'
@@ -24,8 +24,6 @@ export interface TestGate {
 
 export interface TestGateOptions {
   readonly choice: RuleChoice
-  /** Rule files to be read before the others. */
-  readonly before: readonly string[]
   /** A folder of its own, for its state. */
   readonly directory: string
   readonly paranoia: string
@@ -47,7 +45,7 @@ export async function startTestGate(options: TestGateOptions): Promise<TestGate>
     upstream: upstream.url,
     rules: choice.rules,
     ...(choice.rules === 'crs' && { crs: resolve(loaded.directory) }),
-    before: options.before,
+    before: choice.before ?? [],
     paranoia: Number(options.paranoia),
     evaluator: options.plain === true ? 'plain' : 'fast',
   })

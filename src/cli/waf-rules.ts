@@ -19,3 +19,8 @@ export function shownRules({ directory, version }: LoadedRules): string {
     ? `own ${version}`
     : `OWASP CRS ${version} in ${relative('', directory) || '.'}`
 }
+
+/** The paranoia level as rules read it: those of the CRS, and our own. */
+export function paranoiaVariables(level: string): Readonly<Record<string, string>> {
+  return { blocking_paranoia_level: level, detection_paranoia_level: level, portcullis_paranoia: level }
+}

@@ -3,14 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { ftwSetup, runInProcess } from '../crs/ftw/in-process.ts'
-import { applyOverrides, type FtwOverride, type FtwTest, parseOverrides, readTests } from '../crs/ftw/read.ts'
+import { applyOverrides, type FtwOverride, parseOverrides, readTests } from '../crs/ftw/read.ts'
 import { idleOverrides, runTests, type Send, selectTests, type TestResult } from '../crs/ftw/run.ts'
 import { compileRules } from '../crs/load.ts'
+import type { RuleChoice } from '../crs/rules.ts'
 import type { ExitCode } from './command.ts'
 import { UsageError } from './command.ts'
 import { print, printJson, say } from './output.ts'
 import type { TestOptions } from './waf.ts'
-import { ruleChoice, shownRules } from './waf-rules.ts'
+import { paranoiaVariables, ruleChoice, shownRules } from './waf-rules.ts'
 
 /** `portcullis waf test`: 0 where every test passed. Closes with `N passed, N failed`. */
 export async function testRules(directory: string, options: TestOptions): Promise<ExitCode> {
@@ -21,7 +22,7 @@ export async function testRules(directory: string, options: TestOptions): Promis
   for (const { ruleId, testIds, reason } of idleOverrides(all, overrides)) {
     say(`The override of ${ruleId} ${testIds.join(', ')} names a test that there is not: ${reason}`)
   }
-  const runner = options.http === true ? await throughGate(options) : await inProcess(options)
+  const runner = await startRunner(options)
   const tell = progress(tests.length, options)
   let results: TestResult[]
   try {
@@ -59,10 +60,32 @@ interface Runner {
   stop(): Promise<void>
 }
 
-async function inProcess(options: TestOptions): Promise<Runner> {
-  const first = [{ name: 'ftw-setup.conf', text: setupText(options) }]
+/** Loads the rules with the CRS project's test settings among them. */
+async function startRunner(options: TestOptions): Promise<Runner> {
+  const directory = mkdtempSync(join(tmpdir(), 'portcullis-waf-'))
+  const removed = () => rmSync(directory, { recursive: true, force: true })
+  try {
+    const setup = join(directory, 'ftw-setup.conf')
+    writeFileSync(setup, setupText(options))
+    const choice = { ...(await ruleChoice(options)), before: [setup] }
+    const runner =
+      options.http === true ? await throughGate(choice, directory, options) : await inProcess(choice, options)
+    return {
+      ...runner,
+      async stop() {
+        await runner.stop()
+        removed()
+      },
+    }
+  } catch (error) {
+    removed()
+    throw error
+  }
+}
+
+async function inProcess(choice: RuleChoice, options: TestOptions): Promise<Runner> {
   const evaluator = options.plain === true ? 'plain' : 'fast'
-  const { program, loaded } = await compileRules(await ruleChoice(options), { first, evaluator })
+  const { program, loaded } = await compileRules(choice, { evaluator, variables: paranoiaVariables(options.paranoia) })
   return {
     facts: { rules: shownRules(loaded), through: 'engine' },
     send: (stage) => runInProcess(program, stage).seen,
@@ -70,25 +93,10 @@ async function inProcess(options: TestOptions): Promise<Runner> {
   }
 }
 
-async function throughGate(options: TestOptions): Promise<Runner> {
-  const [{ startTestGate }, choice] = await Promise.all([import('./waf-gate.ts'), ruleChoice(options)])
-  const directory = mkdtempSync(join(tmpdir(), 'portcullis-waf-'))
-  const setup = join(directory, 'ftw-setup.conf')
-  writeFileSync(setup, setupText(options))
-  try {
-    const gate = await startTestGate({ ...options, choice, before: [setup], directory })
-    return {
-      facts: { rules: gate.rules, through: 'gate' },
-      send: gate.send,
-      async stop() {
-        await gate.stop()
-        rmSync(directory, { recursive: true, force: true })
-      },
-    }
-  } catch (error) {
-    rmSync(directory, { recursive: true, force: true })
-    throw error
-  }
+async function throughGate(choice: RuleChoice, directory: string, options: TestOptions): Promise<Runner> {
+  const { startTestGate } = await import('./waf-gate.ts')
+  const { rules, send, stop } = await startTestGate({ ...options, choice, directory })
+  return { facts: { rules, through: 'gate' }, send, stop }
 }
 
 /** The settings that the CRS project tests with, at the paranoia level that was asked for. */

@@ -2,7 +2,7 @@ import { ConfigError, ConfigErrors } from '../base/errors.ts'
 import { compileProgram, type Program, type ProgramOptions } from '../waf/engine/index.ts'
 import { createInjectionDetector } from '../waf/injection/index.ts'
 import { parseRules, RuleError, type RuleSet } from '../waf/seclang/index.ts'
-import { type LoadedRules, loadRuleSources, type RuleChoice, type RuleSource } from './rules.ts'
+import { type LoadedRules, loadRuleSources, type RuleChoice } from './rules.ts'
 
 /** Rules read, linked and compiled, as a gate would. */
 export interface CompiledRules {
@@ -11,16 +11,15 @@ export interface CompiledRules {
   readonly program: Program
 }
 
-/** Loads rules from disk and makes them ready to run. `first` are read before all others. Throws `ConfigErrors`. */
+/** Loads rules from disk and makes them ready to run. Throws `ConfigErrors`. */
 export async function compileRules(
   choice: RuleChoice,
-  options: Omit<ProgramOptions, 'injection'> & { readonly first?: readonly RuleSource[] } = {},
+  options: Omit<ProgramOptions, 'injection'> = {},
 ): Promise<CompiledRules> {
-  const { first = [], ...rest } = options
   const loaded = await loadRuleSources(choice)
   try {
-    const ruleSet = parseRules([...first, ...loaded.sources], { readData: loaded.readData })
-    const program = compileProgram(ruleSet, { ...rest, injection: createInjectionDetector() })
+    const ruleSet = parseRules(loaded.sources, { readData: loaded.readData })
+    const program = compileProgram(ruleSet, { ...options, injection: createInjectionDetector() })
     return { loaded, ruleSet, program }
   } catch (error) {
     throw error instanceof RuleError ? new ConfigErrors(error.problems.map(toConfigError)) : error
