@@ -169,6 +169,21 @@ export interface ConfigInput {
     /** PEM file or text of the authorities that vouch for the issuer, in place of the system's. */
     readonly ca?: string | undefined
   } } | undefined
+  /** Where the rules of the web application firewall come from. */
+  readonly waf?: {
+    /** The OWASP Core Rule Set in place of our own rules: `installed` by `portcullis waf install`, or an unpacked release. */
+    readonly crs?: 'installed' | ({
+      /** An unpacked OWASP CRS: the folder with crs-setup.conf and rules/. */
+      readonly path?: string | undefined
+    }) | undefined
+    /** SecLang files of your own, for all APIs. */
+    readonly include?: {
+      /** Before the rules of the set: where settings and exclusions of your own belong. */
+      readonly before?: readonly string[] | undefined
+      /** After them: where rules of your own belong. */
+      readonly after?: readonly string[] | undefined
+    } | undefined
+  } | undefined
   /** The APIs behind this gate, by name. */
   readonly apis?: { readonly [name: string]: {
     /** The OpenAPI document: a file, 2.0 to 3.2, YAML or JSON. */
@@ -496,7 +511,10 @@ export interface ConfigInput {
         readonly needs: string | (readonly string[])
       })[] | undefined
     } | undefined
-    readonly unlisted?: Record<string, never> | undefined
+    readonly unlisted?: {
+      /** How the rule stands. `observe` lets through what nobody has described: for finding out what there is. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+    } | undefined
     readonly validate?: {
       /** Requests are compared with the document: parameters, media type, body. */
       readonly request?: 'off' | 'observe' | 'enforce' | undefined
@@ -514,6 +532,60 @@ export interface ConfigInput {
       readonly ignoredQuery?: readonly string[] | undefined
       /** Properties in responses that the document does not list or marks write-only: noted, taken out, or answered 502. Default: report where responses are observed, block where they are enforced. */
       readonly overshared?: 'report' | 'strip' | 'block' | undefined
+    } | undefined
+    readonly waf?: {
+      /** How requests are treated that rules find harmful. */
+      readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+      /** How the upstream's answers are. An observed answer is never held: it streams, and is looked at as it passes. Default: observe, unless `mode` is off. */
+      readonly response?: 'off' | 'observe' | 'enforce' | undefined
+      /** Our own rules, the OWASP CRS that `waf.crs` at the top names, or another. Default: `waf.crs` where it is set, else own. */
+      readonly rules?: ('own' | 'crs') | ({
+        /** An unpacked OWASP CRS: the folder with crs-setup.conf and rules/. */
+        readonly path?: string | undefined
+      }) | undefined
+      /** How much is suspected, at the price of false alarms: 1 hardly any, 4 for those who mend them all. Own rules know 1 to 3. */
+      readonly paranoia?: number | undefined
+      /** Rules up to this level run and are told of, but only those up to `paranoia` count (OWASP CRS). Default: `paranoia`. */
+      readonly detectionParanoia?: number | undefined
+      /** Rules add up points; only their sum refuses. */
+      readonly thresholds?: {
+        /** Points from which a request is refused; a critical rule has 5. Default: 5. */
+        readonly inbound?: number | undefined
+        /** Points from which an answer is withheld; a rule for leaks has 4. Default: 4. */
+        readonly outbound?: number | undefined
+      } | undefined
+      /** SecLang files of your own, for this API, beside those at the top. */
+      readonly include?: {
+        /** Before the rules of the set: where settings and exclusions of your own belong. */
+        readonly before?: readonly string[] | undefined
+        /** After them: where rules of your own belong. */
+        readonly after?: readonly string[] | undefined
+      } | undefined
+      /** What rules are not to look at: the cure for a false alarm, as `portcullis explain <id>` prints it. An operation’s own list takes the place of its API’s. */
+      readonly exclusions?: readonly ({
+        /** The rule, or a range of rules: 942100, 942100-942199. */
+        readonly rule?: number | string | undefined
+        /** All rules with this tag: attack-sqli. */
+        readonly tag?: string | undefined
+        /** What the rule is no longer to look at: ARGS:comment, REQUEST_HEADERS:X-Note, or a JSON Pointer into the body with `*` for any item: /items/*\/note. Without it the rule is taken out as a whole. */
+        readonly target?: string | undefined
+        /** At which operations: op:createOrder, tag:orders, GET /orders/*, or a list. Default: all. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** Why: for whoever reads this later. */
+        readonly reason: string
+        /** The day from which it no longer holds: 2027-01-31. */
+        readonly expires?: string | undefined
+      })[] | undefined
+      /** Values that are what the document says (enumerations, UUIDs, numbers, dates, identifiers) are proved harmless and not searched; methods and media types come from the document. Free text, unknown names and values that are something else are searched in full. */
+      readonly specAware?: boolean | undefined
+      /** Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON and XML pass unlooked at. */
+      readonly maxBody?: string | undefined
+      /** How much of an answer is inspected; the rest streams on. */
+      readonly maxResponse?: string | undefined
+      /** What becomes of a request whose inspection would cost too much time: refused, or passed on with a note. */
+      readonly onBudget?: 'block' | 'pass' | undefined
+      /** `plain` runs each rule on each value, without the proofs that make it fast: to compare, or if they are in doubt. */
+      readonly evaluator?: 'fast' | 'plain' | undefined
     } | undefined
     readonly errors?: {
       /** How the rule stands. */
