@@ -52,6 +52,7 @@ export function openGateConfig({
             // The rules' own lists of methods and media types are what is tested.
             specAware: false,
             maxBody: '10MB',
+            maxValues: 1_000_000,
             maxResponse: '10MB',
           },
           unlisted: { mode: 'observe' },

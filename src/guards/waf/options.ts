@@ -132,6 +132,13 @@ export const optionsShape = object({
   maxBody: bytes(
     'Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON and XML pass unlooked at.',
   ).default(1_048_576),
+  maxValues: z
+    .number()
+    .int()
+    .min(100)
+    .max(1_000_000)
+    .default(20_000)
+    .describe('Parameters, form fields and JSON values of one request; with more a body counts as unreadable and is refused. 20,000 take about 50 ms.'),
   maxResponse: bytes('How much of an answer is inspected; the rest streams on.').default(524_288),
   onBudget: z
     .enum(['block', 'pass'])

@@ -27,6 +27,7 @@ export interface Firewall {
 export interface FirewallChoice extends RuleChoice {
   readonly variables: Readonly<Record<string, string>>
   readonly detectionOnly: boolean
+  readonly maxValues: number
   readonly onBudget: 'block' | 'pass'
   readonly evaluator: 'fast' | 'plain'
 }
@@ -48,6 +49,7 @@ export function firewallChoice(options: WafOptions, root: RootOptions['waf'], st
       portcullis_paranoia: `${paranoia}`,
     },
     detectionOnly: options.mode === 'observe',
+    maxValues: options.maxValues,
     onBudget: options.onBudget,
     evaluator: options.evaluator,
   }
@@ -103,7 +105,7 @@ function signaturesOf(files: readonly string[]): string {
 const bodyBytesMax = 1024 ** 3
 
 async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
-  const { variables, detectionOnly, onBudget, evaluator, ...rules } = choice
+  const { variables, detectionOnly, maxValues, onBudget, evaluator, ...rules } = choice
   const loaded = await loadRuleSources(rules)
   const parsed = parse(loaded)
   const { settings, warnings } = parsed
@@ -116,6 +118,7 @@ async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
       ...settings,
       // In `observe` a rule that refuses must not keep the ones after it from being seen.
       engine: detectionOnly && settings.engine === 'On' ? 'DetectionOnly' : settings.engine,
+      argumentsMax: maxValues,
       // How much is read is the guard's to say, for each operation.
       requestBodyBytesMax: bodyBytesMax,
       requestBodyNoFilesBytesMax: bodyBytesMax,
@@ -123,7 +126,15 @@ async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
       responseBodyLimitAction: 'ProcessPartial',
     },
   }
-  const program = compile(ruleSet, { injection: injectionDetector(log), evaluator, variables, onBudget, now: Date.now })
+  const program = compile(ruleSet, {
+    injection: injectionDetector(log),
+    evaluator,
+    variables,
+    // Headers and cookies count as well, and are bounded by the listener.
+    budget: { valuesMax: maxValues + 5_000 },
+    onBudget,
+    now: Date.now,
+  })
   return { program, rules: `${rules.rules === 'own' ? 'own' : 'OWASP CRS'} ${loaded.version}`, files: loaded.files }
 }
 
