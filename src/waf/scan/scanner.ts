@@ -1,3 +1,4 @@
+import { ends, skipped, strictDigits } from '../transform/base64.ts'
 import type { Transformation } from '../transform/index.ts'
 import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
 import { type ClassesAfter, classesAfter, growthOf, isCaseBlind } from './classes-after.ts'
@@ -67,6 +68,11 @@ interface Branch {
   readonly after: Branch[]
   /** No test of the branch matches a shorter text, if nothing in it makes texts longer; else 0. */
   bytesMin: number
+  /**
+   * For base64, where each test of the branch needs a literal: the bytes that later stages change. What is decoded, and has
+   * neither those nor a literal, matches nothing.
+   */
+  peek: Uint8Array | undefined
 }
 
 /** What reading the first part of a value has told. */
@@ -239,9 +245,10 @@ export class Scanner {
   }
 
   /** Looks at the value as each pipeline that may change it hands it on: a stage at a time, what is common once. */
-  #walk({ stage, groups, bytesMin, after }: Branch, before: string, classesBefore: ClassMask): void {
+  #walk({ stage, groups, bytesMin, peek, after }: Branch, before: string, classesBefore: ClassMask): void {
     const { transformation, altersHere, altersEmpty, growth } = stage
     if (before.length * growth < bytesMin) return
+    if (peek !== undefined && (altersHere & classesBefore) !== 0 && this.#decodesToNothing(before, peek)) return
     let text = before
     let classes = classesBefore
     if (altersEmpty || (altersHere & classesBefore) !== 0) text = transformation!.apply(before)
@@ -255,6 +262,31 @@ export class Scanner {
       if (entry.always.length > 0 || (entry.anyAwake && this.#hitCount > 0)) this.#resolve(entry, text)
     }
     for (const branch of after) this.#walk(branch, text, classes)
+  }
+
+  /**
+   * Decodes base64 as `base64Decode` does and looks for literals on the way, without making a string: most identifiers are
+   * base64 of something, and of nothing that matters. True: no test of the branch matches.
+   */
+  #decodesToNothing(text: string, changed: Uint8Array): boolean {
+    const { next, symbols, shift, firstFinal } = this.#automaton
+    let state = 0
+    let bits = 0
+    let count = 0
+    for (let i = 0; i < text.length; i++) {
+      const digit = strictDigits[text.charCodeAt(i)]!
+      if (digit === skipped) continue
+      if (digit === ends) break
+      bits = ((bits << 6) | digit) & 0xffff
+      count += 6
+      if (count < 8) continue
+      count -= 8
+      const byte = (bits >> count) & 0xff
+      if (changed[byte] === 1) return false
+      state = next[(state << shift) | symbols[byte]!]!
+      if (state >= firstFinal) return false
+    }
+    return true
   }
 
   /** One pass: the classes that occur, and the literals, one table look-up for each byte. */
@@ -369,7 +401,17 @@ export class Scanner {
         }
       }
     }
-    return { always: Int32Array.from(always), awake, anyAwake, alphabet, altering: branchesOf(altering, classes) }
+    return {
+      always: Int32Array.from(always),
+      awake,
+      anyAwake,
+      alphabet,
+      altering: branchesOf(
+        altering,
+        classes,
+        (test) => ((this.#literalAlphabets[test]! >> (alphabets.length - 1)) & 1) === 1,
+      ),
+    }
   }
 
   #possibleOver(classes: ClassMask): Int32Array {
@@ -385,13 +427,8 @@ export class Scanner {
   }
 }
 
-/** A flag, but for letters. */
-function withoutLetters(flag: number, byte: number): number {
-  return (byte | 32) >= 97 && (byte | 32) <= 122 ? 0 : flag
-}
-
 /** Joins pipelines that begin alike. Stages that leave a value of these classes alone, before any has changed it, are left out. */
-function branchesOf(groups: readonly Group[], classes: ClassMask): Branch[] {
+function branchesOf(groups: readonly Group[], classes: ClassMask, needsLiteral: (test: number) => boolean): Branch[] {
   const roots: Branch[] = []
   for (const group of groups) {
     let level = roots
@@ -399,14 +436,14 @@ function branchesOf(groups: readonly Group[], classes: ClassMask): Branch[] {
       if (level === roots && !stage.altersEmpty && (stage.altersHere & classes) === 0) continue
       let branch = level.find((one) => one.stage === stage)
       if (branch === undefined) {
-        branch = { stage, groups: [], after: [], bytesMin: Number.POSITIVE_INFINITY }
+        branch = { stage, groups: [], after: [], bytesMin: Number.POSITIVE_INFINITY, peek: undefined }
         level.push(branch)
       }
       if (stage === group.pipeline) branch.groups.push(group)
       level = branch.after
     }
   }
-  for (const branch of roots) settle(branch)
+  for (const branch of roots) settle(branch, needsLiteral)
   return roots
 }
 
@@ -414,13 +451,40 @@ function pathTo(stage: Stage): readonly Stage[] {
   return stage.parent === undefined ? [] : [...pathTo(stage.parent), stage]
 }
 
-/** Works out from the end how short a text may be. */
-function settle(branch: Branch): number {
+/** Works out from the end how short a text may be, and what a look ahead would have to find. */
+function settle(branch: Branch, needsLiteral: (test: number) => boolean): number {
   const own = branch.groups.map(({ bytesMin }) => bytesMin)
   const later = branch.after.map((one) => {
-    const bytesMin = settle(one)
+    const bytesMin = settle(one, needsLiteral)
     return Number.isFinite(one.stage.growth) ? bytesMin / one.stage.growth : 0
   })
   branch.bytesMin = Math.min(...own, ...later)
+  const all = withLater(branch)
+  const isPeekable =
+    branch.stage.transformation?.name === 'base64Decode' &&
+    all.every(({ groups }) => groups.every(({ tests }) => tests.every(needsLiteral))) &&
+    all.slice(1).every(({ stage }) => !stage.altersEmpty)
+  if (isPeekable) branch.peek = changedBy(all.slice(1).map(({ stage }) => stage))
   return branch.bytesMin
+}
+
+function withLater(branch: Branch): readonly Branch[] {
+  return [branch, ...branch.after.flatMap(withLater)]
+}
+
+/** 256 flags: the bytes that one of some stages may change. */
+function changedBy(stages: readonly Stage[]): Uint8Array {
+  const changed = new Uint8Array(256)
+  for (const { transformation, altersHere } of stages) {
+    if (altersHere === 0) continue
+    transformation!.alters.forEach((flag, byte) => {
+      if (flag !== 0) changed[byte] = 1
+    })
+  }
+  return changed
+}
+
+/** A flag, but for letters. */
+function withoutLetters(flag: number, byte: number): number {
+  return (byte | 32) >= 97 && (byte | 32) <= 122 ? 0 : flag
 }

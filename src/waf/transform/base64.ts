@@ -1,8 +1,9 @@
 import { bytesOf, stringOf } from './scratch.ts'
 import { anyByte, type Transformation, transformation } from './transformation.ts'
 
-const skipped = 64
-const ends = 65
+/** In a table of digits: the byte is no digit and is passed over, or nothing behind it counts. */
+export const skipped = 64
+export const ends = 65
 
 function digitsOf(others: Readonly<Record<string, number>>, fallback: number): Uint8Array {
   const digits = new Uint8Array(256).fill(fallback)
@@ -12,7 +13,8 @@ function digitsOf(others: Readonly<Record<string, number>>, fallback: number): U
   return digits
 }
 
-const strictDigits = digitsOf({ '\r': skipped, '\n': skipped }, ends)
+/** What each byte counts as digit of base64; or that it is skipped, or ends the text. */
+export const strictDigits: Uint8Array = digitsOf({ '\r': skipped, '\n': skipped }, ends)
 /** The alphabet for URLs counts too (RFC 4648, section 5), as with `Buffer.from` and in Coraza. */
 const forgivingDigits = digitsOf({ '-': 62, _: 63 }, skipped)
 
