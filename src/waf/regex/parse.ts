@@ -1,5 +1,5 @@
-import { findHarm } from './atomic.ts'
 import { alternate, anyByte, assertion, byteNode, concat, group, type Node, repeat, setNode } from './ast.ts'
+import { findHarm } from './atomic.ts'
 import {
   addByte,
   addRange,

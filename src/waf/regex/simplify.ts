@@ -1,6 +1,5 @@
-import { alternate, concat, empty, isNullable, type Node, never, repeat, setNode } from './ast.ts'
-import { allBytes, type ByteSet, intersectionOf, isEmptySet, isSubset, unionOf } from './bytes.ts'
-import { isNever } from './ast.ts'
+import { alternate, concat, empty, isNever, isNullable, type Node, never, repeat, setNode } from './ast.ts'
+import { allBytes, type ByteSet, intersectionOf, isEmptySet, isSubset, sameSet, unionOf } from './bytes.ts'
 
 /**
  * A smaller tree for the same language: groups gone, choices of single bytes joined to one set, what can never match
@@ -76,7 +75,7 @@ export function hasAssertion(node: Node): boolean {
 
 /**
  * A smaller tree that is found in the same texts, not at the same places: optional parts at either end are left out,
- * and repeats there are as short as they may be. `\s*foo+` is found where `fo` is.
+ * and repeats there are as short as they may be. `\s*fo+` is found where `fo` is.
  */
 export function trim(node: Node): Node {
   return trimEnd(trimStart(simplify(node)))
@@ -86,6 +85,8 @@ function trimStart(node: Node): Node {
   return trimSide(node, trimStart, (parts) => {
     let first = 0
     while (first < parts.length) {
+      // Any bytes from the start on: anywhere.
+      if (isPlace(parts[first]!, 'start') && isAnything(parts[first + 1])) first++
       const part = trimStart(parts[first]!)
       if (part.kind !== 'empty') return [part, ...parts.slice(first + 1)]
       first++
@@ -98,12 +99,22 @@ function trimEnd(node: Node): Node {
   return trimSide(node, trimEnd, (parts) => {
     let last = parts.length - 1
     while (last >= 0) {
+      if (isPlace(parts[last]!, 'end') && isAnything(parts[last - 1])) last--
       const part = trimEnd(parts[last]!)
       if (part.kind !== 'empty') return [...parts.slice(0, last), part]
       last--
     }
     return []
   })
+}
+
+function isPlace(node: Node, at: Place): boolean {
+  return node.kind === 'assertion' && node.at === at
+}
+
+function isAnything(node: Node | undefined): boolean {
+  if (node?.kind !== 'repeat' || node.min !== 0 || node.max !== Number.POSITIVE_INFINITY) return false
+  return node.body.kind === 'set' && sameSet(node.body.set, allBytes)
 }
 
 function trimSide(node: Node, trimNode: (node: Node) => Node, trimParts: (parts: readonly Node[]) => Node[]): Node {
