@@ -6,7 +6,7 @@ import type { Interruption, Match, Program, RequestHead, Transaction } from '../
 import type { Rule } from '../waf/seclang/index.ts'
 import type { ExitCode } from './command.ts'
 import { UsageError } from './command.ts'
-import { print, printJson, table } from './output.ts'
+import { print, printJson, say, table } from './output.ts'
 import type { ExplainOptions } from './waf.ts'
 import { paranoiaVariables, ruleChoice, shownRules } from './waf-rules.ts'
 
@@ -20,7 +20,8 @@ const runMsMax = 500
 export async function explainRequest(file: string, options: ExplainOptions): Promise<ExitCode> {
   const { head, body } = requestIn(file)
   const variables = paranoiaVariables(options.paranoia)
-  const { program, loaded, ruleSet } = await compileRules(await ruleChoice(options), { variables })
+  const { program, loaded, ruleSet, blind } = await compileRules(await ruleChoice(options), { variables })
+  if (blind !== undefined) say(blind)
   const tests: Test[] = []
   const transaction = program.begin(head, {
     trace: (rule, _condition, variable, value, matched) => tests.push({ rule, variable, value, matched }),

@@ -98,9 +98,9 @@ interface Count {
 async function countOf(directory: string): Promise<Count> {
   const { compileRules, ruleCount } = await import('../crs/load.ts')
   try {
-    const { ruleSet } = await compileRules({ rules: 'crs', crs: { path: directory } })
+    const { ruleSet, blind } = await compileRules({ rules: 'crs', crs: { path: directory } })
     const warnings = ruleSet.warnings.map(({ place, message }) => `${shown(place.file)}:${place.line}  ${message}`)
-    return { rules: ruleCount(ruleSet), warnings }
+    return { rules: ruleCount(ruleSet), warnings: blind === undefined ? warnings : [blind, ...warnings] }
   } catch (error) {
     return { error: messageOf(error) }
   }

@@ -85,7 +85,11 @@ async function startRunner(options: TestOptions): Promise<Runner> {
 
 async function inProcess(choice: RuleChoice, options: TestOptions): Promise<Runner> {
   const evaluator = options.plain === true ? 'plain' : 'fast'
-  const { program, loaded } = await compileRules(choice, { evaluator, variables: paranoiaVariables(options.paranoia) })
+  const { program, loaded, blind } = await compileRules(choice, {
+    evaluator,
+    variables: paranoiaVariables(options.paranoia),
+  })
+  if (blind !== undefined) say(blind)
   return {
     facts: { rules: shownRules(loaded), through: 'engine' },
     send: (stage) => runInProcess(program, stage).seen,
