@@ -283,8 +283,12 @@ function frequency(byte: number): number {
   return 0.004
 }
 
+/** In longer lists each is looked for: comparing all with all takes its time. */
+const comparedMax = 64
+
 /** What is looked for of some literals. One that holds another is found with it. */
 function parts(literals: readonly string[]): readonly string[] {
+  if (literals.length > comparedMax) return distinct(literals.map(rarestPart))
   const shortest = literals.filter((literal) => !literals.some((other) => other !== literal && literal.includes(other)))
   return distinct(shortest.map(rarestPart))
 }
