@@ -33,6 +33,11 @@ describe('a release tarball', () => {
       () => withOdd({ name: `${top}/rules/../../../etc/cron.d/x.conf` }, 'x'),
       /path that is not believed/,
     ],
+    [
+      'a path that climbs out in an extended header',
+      () => withOdd({ pax: { path: `${top}/rules/../../../etc/cron.d/x.conf` } }, 'x'),
+      /path that is not believed/,
+    ],
     ['a path from the root', () => withOdd({ name: '/etc/cron.d/x.conf' }, 'x'), /path that is not believed/],
     ['a Windows path', () => withOdd({ name: `${top}/rules\\..\\..\\x.conf` }, 'x'), /path that is not believed/],
     ['a drive', () => withOdd({ name: 'C:/x.conf' }, 'x'), /path that is not believed/],

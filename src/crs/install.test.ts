@@ -267,6 +267,16 @@ describe('what is not believed', () => {
       /is not fetched: https is asked for/,
     ],
     [
+      'a mirror with a password in its URL',
+      () => install('4.27.0', undefined, supply({ mirror: 'https://me:secret@mirror.example/crs' })),
+      /^a mirror is named without user, password and query/,
+    ],
+    [
+      'a mirror that is no URL',
+      () => install('4.27.0', undefined, supply({ mirror: 'crs' })),
+      /^the mirror is no URL$/,
+    ],
+    [
       'a site that is down',
       async () => {
         const down = await startCrsSite(key)

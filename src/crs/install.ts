@@ -71,7 +71,7 @@ export async function install(
   from: LocalTarball | undefined,
   supply: Supply,
 ): Promise<Change> {
-  const site = releaseSite(supply.mirror)
+  const site = siteOf(supply)
   if (from !== undefined) return putInForce(await fromFile(from, wanted, supply), lineOf(wanted), supply)
   const version = await chosenVersion(wanted ?? defaultVersion, site, supply)
   return putInForce(await fromSite(version, site, supply), lineOf(wanted), supply)
@@ -85,7 +85,7 @@ export async function update(
 ): Promise<Change> {
   const lock = await needLock(supply.directory)
   const followed = line ?? lock.line
-  const site = releaseSite(supply.mirror)
+  const site = siteOf(supply)
   if (from !== undefined) {
     const verified = await fromFile(from, undefined, supply)
     refuseOlder(verified.release.version, lock.current)
@@ -118,6 +118,16 @@ export async function rollback({ directory, onStep }: Pick<Supply, 'directory' |
   onStep?.('lock')
   await writeLock(directory, { ...lock, current: lock.previous, previous: lock.current })
   return { version: lock.previous, previous: lock.current, changed: true, entry: report.entry }
+}
+
+/** Where releases come from; a password in a URL would stand in the lock, in messages and in the list of processes. */
+function siteOf({ mirror }: Supply): ReleaseSite {
+  const url = mirror === undefined ? undefined : URL.parse(mirror)
+  if (url === null) throw new InstallError('the mirror is no URL')
+  if (url !== undefined && (url.username !== '' || url.password !== '' || url.search !== '')) {
+    throw new InstallError('a mirror is named without user, password and query: what is fetched is checked, not secret')
+  }
+  return releaseSite(mirror)
 }
 
 interface Verified {

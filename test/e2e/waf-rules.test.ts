@@ -86,6 +86,13 @@ describe('waf install, update, rollback and status', () => {
     expect((await status()).status).toMatchObject({ source: 'crs.tar.gz', intact: true })
   })
 
+  test('wait for each other when several change the rules at once', async () => {
+    for (const version of ['4.25.0', '4.26.0', '4.27.0']) await site.release(version)
+    const installs = ['4.25.0', '4.26.0', '4.27.0'].map((version) => supplied('install', version))
+    expect((await Promise.all(installs)).map(({ code }) => code)).toEqual([0, 0, 0])
+    expect((await status()).status).toMatchObject({ intact: true })
+  }, 60_000)
+
   test('leave everything as it was when a release is not believed, and say why', async () => {
     await site.release('4.25.0')
     await supplied('install', '4.25')
