@@ -777,6 +777,21 @@ describe.each(['plain', 'fast'] as const)('the %s evaluator:', (evaluator) => {
       expect([begun(10), begun(60)]).toEqual([undefined, { ruleId: 0, action: 'deny', status: 403 }])
     })
 
+    test('of time is looked at between the values of one rule, too', () => {
+      let time = 0
+      const now = () => {
+        time += 10
+        return time
+      }
+      const uri = `/?${Array.from({ length: 900 }, (_, i) => `a${i}=aaaa`).join('&')}`
+      const program = programOf('SecRule ARGS "@rx a{4}" "id:1,phase:1,pass"', {
+        now,
+        budget: { millisecondsMax: 100 },
+      })
+      const sent = send(program, uri)
+      expect(sent.events.map(({ detail }) => detail)).toEqual(['rules took more than 100 ms'])
+    })
+
     test('of one phase that is spent leaves nothing for the next', () => {
       const program = programOf(`${rules}\nSecRule ARGS "@rx (?:a|b)*d" "id:3,phase:2,deny"`, {
         budget: { stepsMax: 250 },

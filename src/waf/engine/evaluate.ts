@@ -4,6 +4,7 @@ import type { CompiledCondition, CompiledRule, CompiledSet } from './program.ts'
 import type { Interruption, Match } from './request.ts'
 import type { State } from './state.ts'
 import type { CompiledTarget, Selection } from './target.ts'
+import { tick } from './time.ts'
 import { captureSlots } from './tx.ts'
 import { labelOf } from './variables.ts'
 
@@ -83,6 +84,7 @@ export function testMember(
   target: CompiledTarget,
   one: Member,
 ): boolean {
+  tick(state)
   const { transformations } = condition
   let { value } = one
   if (!condition.multiMatch) {

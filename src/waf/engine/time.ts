@@ -5,12 +5,12 @@ export class RequestTooCostly extends Error {
   override readonly name = 'RequestTooCostly'
 }
 
-/** Rules between two looks at the clock. */
-const rulesPerLook = 64
+/** Rules and values between two looks at the clock. */
+const ticksPerLook = 64
 
-/** To be called for each rule that is tested: throws when the request's time is over. */
+/** To be called for each rule, and each value that one looks at: throws when the request's time is over. */
 export function tick(state: State): void {
-  if (++state.ticks % rulesPerLook === 0) checkTime(state)
+  if (++state.ticks % ticksPerLook === 0) checkTime(state)
 }
 
 export function checkTime(state: State): void {
