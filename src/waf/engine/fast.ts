@@ -1,5 +1,5 @@
 import type { Language } from '../scan/language.ts'
-import { type InjectionProofs, operatorLanguage } from '../scan/operator-language.ts'
+import { operatorLanguage } from '../scan/operator-language.ts'
 import { type Beginning, type Profile, Scanner, type ScanTest } from '../scan/scanner.ts'
 import type { Phase } from '../seclang/rule.ts'
 import { evaluateRule, finishRule, type Select } from './evaluate.ts'
@@ -17,8 +17,8 @@ import { membersOf, type VariableId, variableId, variableOf } from './variables.
  * course that was worked out at load (fold.ts), and evaluates only what is left. Its matches are those of the plain
  * evaluator, in the same order: the same functions test, count and keep them.
  */
-export function createFastEvaluator(proofs: InjectionProofs): (core: ProgramCore) => Evaluator {
-  const languageOf = rememberLanguages(proofs)
+export function createFastEvaluator(): (core: ProgramCore) => Evaluator {
+  const languageOf = rememberLanguages()
   // What the refinements of a program have in common is worked out once.
   const courses = new Map<string, Plan | undefined>()
   return (core) => {
@@ -270,23 +270,20 @@ function rulesOf(course: Course): readonly CompiledRule[] {
 type LanguageOf = (condition: CompiledCondition) => Language | undefined
 
 /** What is worked out for a condition serves every course. */
-function rememberLanguages(proofs: InjectionProofs): LanguageOf {
+function rememberLanguages(): LanguageOf {
   const known = new Map<CompiledCondition, Language | undefined>()
   return (condition) => {
-    if (!known.has(condition)) known.set(condition, languageOfCondition(condition, proofs))
+    if (!known.has(condition)) known.set(condition, languageOfCondition(condition))
     return known.get(condition)
   }
 }
 
-function languageOfCondition(
-  { condition, operator, targets }: CompiledCondition,
-  proofs: InjectionProofs,
-): Language | undefined {
+function languageOfCondition({ condition, operator, targets }: CompiledCondition): Language | undefined {
   if (operator === undefined || targets.length === 0) return undefined
   const all = targets.every(
     ({ variable, count }) => !count && (variableOf(variable).lasting || ofResponse.has(variable)),
   )
-  return all ? operatorLanguage(condition.operator, operator, proofs) : undefined
+  return all ? operatorLanguage(condition.operator, operator) : undefined
 }
 
 interface Asked {

@@ -210,12 +210,9 @@ export function compileProgram(rules: RuleSet, options: ProgramOptions): Program
     now: options.now,
     store: options.store,
   }
-  const evaluators = options.evaluator === 'plain' ? () => runPlain : createFastEvaluator(proofs)
+  const evaluators = options.evaluator === 'plain' ? () => runPlain : createFastEvaluator()
   return toProgram({ ...core, base: createBase(layout, options.variables ?? {}) }, all, evaluators)
 }
-
-/** Until injection/ brings its own. */
-const proofs = { cannotBeSqli: () => false, cannotBeXss: () => false }
 
 /** A program but for what is made of it. */
 export type ProgramCore = Omit<Program, 'refine' | 'begin' | 'evaluator'>

@@ -1,20 +1,15 @@
+import { cannotBeSqli, sqliBytes, xssBytes } from '../injection/index.ts'
 import { type Operator, phrasesOf } from '../operators/index.ts'
 import { parsePattern } from '../regex/parse.ts'
 import type { OperatorUse } from '../seclang/rule.ts'
 import { flagsOf, flagsWhere } from '../transform/transformation.ts'
-import { byteLanguage, type Language, patternLanguage, phraseLanguage, unknownLanguage } from './language.ts'
-
-/** Proofs of the libinjection carrier: true, where a value certainly is none. */
-export interface InjectionProofs {
-  readonly cannotBeSqli: (value: string) => boolean
-  readonly cannotBeXss: (value: string) => boolean
-}
+import { byteLanguage, type Language, patternLanguage, phraseLanguage } from './language.ts'
 
 /**
  * What is known of the values that an operator matches; `undefined`: nothing, as of numbers, addresses and everything
  * negated. `operator` is the compiled use, whose argument holds no macros.
  */
-export function operatorLanguage(use: OperatorUse, operator: Operator, proofs: InjectionProofs): Language | undefined {
+export function operatorLanguage(use: OperatorUse, operator: Operator): Language | undefined {
   if (use.negated) return undefined
   const { argument } = use
   switch (use.name.toLowerCase()) {
@@ -34,9 +29,9 @@ export function operatorLanguage(use: OperatorUse, operator: Operator, proofs: I
     case 'streq':
       return phrases([argument])
     case 'detectsqli':
-      return { ...unknownLanguage, disproves: proofs.cannotBeSqli }
+      return byteLanguage(sqliBytes, cannotBeSqli)
     case 'detectxss':
-      return { ...unknownLanguage, disproves: proofs.cannotBeXss }
+      return byteLanguage(xssBytes)
     case 'validatebyterange':
       return byteLanguage(flagsWhere((byte) => operator.test(String.fromCharCode(byte))))
     case 'validateurlencoding':
