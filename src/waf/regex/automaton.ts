@@ -482,19 +482,36 @@ function stepAll(
   context: number,
   byteClass: number,
 ): void {
+  const beginning = beginnings(automaton, context, byteClass)
   prepareScratch(automaton.program.count)
   targetCount = 0
   targetTraits = 0
-  targetMatched = false
+  targetMatched = beginning === matched
   for (let i = start; i < end; i++) {
     if (hasHope(automaton, from[i]!, byteClass)) step(automaton, from[i]!, context, byteClass)
   }
   const { anywhere } = automaton
   if (anywhere >= 0) {
-    if (hasHope(automaton, anywhere, byteClass)) step(automaton, anywhere, context, byteClass)
+    if (beginning === unknown) {
+      if (hasHope(automaton, anywhere, byteClass)) step(automaton, anywhere, context, byteClass)
+    } else if (beginning !== matched) {
+      const number = Math.abs(beginning) / automaton.stride - 1
+      const last = automaton.starts[number + 1]!
+      for (let i = automaton.starts[number]!; i < last; i++) addTarget(automaton, automaton.items[i]!)
+    }
     targetTraits |= traitsOf(automaton, anywhere)
   }
   if (!(automaton.single && targetMatched)) prune(automaton)
+}
+
+/**
+ * What begins with a byte of a class: the state that follows idleness, whose kernel is part of every state that follows
+ * over this class. `unknown` where it is not built.
+ */
+function beginnings(automaton: Automaton, context: number, byteClass: number): number {
+  if (automaton.anywhere < 0) return unknown
+  const idle = automaton.idle[context & traitsOf(automaton, automaton.anywhere)]!
+  return idle === 0 ? unknown : automaton.table[idle + byteClass]!
 }
 
 function contextAfter(automaton: Automaton, byteClass: number): number {
@@ -529,27 +546,38 @@ function firstState(automaton: Automaton): number {
 
 /** The state that follows a state over a class, built and written down. */
 function nextState(automaton: Automaton, state: number, byteClass: number): number {
+  const { epoch, anywhere } = automaton
   const number = state / automaton.stride - 1
   const start = automaton.starts[number]!
   const end = automaton.starts[number + 1]!
   const context = automaton.contexts[number]!
-  const idle = automaton.idle[context]!
+  const idle = anywhere < 0 ? 0 : automaton.idle[context & traitsOf(automaton, anywhere)]!
+  let next = unknown
   if (idle !== 0 && idle !== state) {
-    let hopeless = true
-    for (let i = start; hopeless && i < end; i++) hopeless = !hasHope(automaton, automaton.items[i]!, byteClass)
-    if (hopeless) {
-      // Only what begins here goes on: as if nothing had been under way.
-      const { epoch } = automaton
-      let next = automaton.table[idle + byteClass]!
-      if (next === unknown) next = nextState(automaton, idle, byteClass)
-      if (automaton.epoch === epoch) automaton.table[state + byteClass] = next
-      return next
+    next = automaton.table[idle + byteClass]!
+    if (next === unknown) {
+      prepareScratch(automaton.program.count)
+      source.set(automaton.items.subarray(start, end))
+      next = nextState(automaton, idle, byteClass)
+      // Everything was dropped to make room, and the state with it.
+      if (automaton.epoch !== epoch) {
+        stepAll(automaton, source, 0, end - start, context, byteClass)
+        return enter(automaton, contextAfter(automaton, byteClass))
+      }
+    }
+    if (next !== matched) {
+      for (let i = start; i < end; i++) {
+        if (!hasHope(automaton, automaton.items[i]!, byteClass)) continue
+        next = unknown
+        break
+      }
     }
   }
-  stepAll(automaton, automaton.items, start, end, context, byteClass)
-  const { epoch } = automaton
-  const next = enter(automaton, contextAfter(automaton, byteClass))
-  // Where everything was dropped to make room, the state has no row any more.
+  if (next === unknown) {
+    stepAll(automaton, automaton.items, start, end, context, byteClass)
+    next = enter(automaton, contextAfter(automaton, byteClass))
+  }
+  // What was dropped has no row any more.
   if (automaton.epoch === epoch) automaton.table[state + byteClass] = next
   return next
 }
@@ -845,10 +873,39 @@ export function searchAll(automaton: Automaton, text: string, budget: Budget | u
   return true
 }
 
+/** The number of the state behind each byte of a text; -1 where no pattern can be found any more. Not for `single`. */
+export function traceStates(automaton: Automaton, text: string): Int32Array {
+  const trace = new Int32Array(text.length).fill(-1)
+  const end = plainEnd(automaton, text)
+  let state = start(automaton)
+  for (let i = 0; i < text.length && state !== dead; i++) {
+    state = Math.abs(state)
+    const byteClass = classAt(automaton, text, i, end)
+    const next = automaton.table[state + byteClass]!
+    state = next === unknown ? nextState(automaton, state, byteClass) : next
+    trace[i] = state === dead ? -1 : Math.abs(state) / automaton.stride
+  }
+  return trace
+}
+
 function start(automaton: Automaton): number {
   automaton.used = true
   work = 0
+  // First, as this one is more often passed through than entered, and others are made from it.
+  if (automaton.stateCount === 0 && automaton.anywhere >= 0) enterIdle(automaton)
   return firstState(automaton)
+}
+
+/** Builds the states in which nothing is under way, for each context that the beginnings ask for. */
+function enterIdle(automaton: Automaton): void {
+  const asked = traitsOf(automaton, automaton.anywhere) & (contextWord | contextNewline)
+  for (const context of [0, contextWord, contextNewline]) {
+    if ((context & asked) !== context) continue
+    prepareScratch(automaton.program.count)
+    targetCount = 0
+    targetMatched = false
+    enter(automaton, context)
+  }
 }
 
 function statesAllowed(budget: Budget | undefined): number {

@@ -1,4 +1,4 @@
-import { alternate, concat, empty, isNever, isNullable, type Node, never, repeat, setNode } from './ast.ts'
+import { alternate, concat, empty, isNever, isNullable, type Node, never, type Place, repeat, setNode } from './ast.ts'
 import { allBytes, type ByteSet, intersectionOf, isEmptySet, isSubset, sameSet, unionOf } from './bytes.ts'
 
 /**
