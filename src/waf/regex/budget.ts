@@ -35,8 +35,3 @@ export function spendSteps(budget: Budget, steps: number): void {
   budget.stepsLeft -= steps
   if (budget.stepsLeft < 0) throw new BudgetExceeded(budget.stepsMax)
 }
-
-/** For callers that set no budget. Work is linear in the text all the same. */
-export function unlimitedBudget(): Budget {
-  return createBudget({ steps: Number.POSITIVE_INFINITY, states: Number.POSITIVE_INFINITY })
-}

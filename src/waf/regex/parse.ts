@@ -74,6 +74,9 @@ export function parsePattern(source: string, options: ParseOptions = {}): Parsed
   /** Parts that PCRE does not re-enter, by the node that wraps them: they stay only where this makes no difference. */
   const atomics = new Map<Node, { readonly what: string; readonly offset: number }>()
 
+  /** Classes by their text, up to its first closing bracket. */
+  const brackets = new Map<string, Node>()
+
   const root = alternatives()
   if (position < source.length) fail('unmatched closing parenthesis')
   let node = root
@@ -159,7 +162,7 @@ export function parsePattern(source: string, options: ParseOptions = {}): Parsed
       case '(':
         return parenthesis()
       case '[':
-        return setNode(bracket())
+        return bracketNode()
       case '\\':
         return escaped()
       case '.':
@@ -447,6 +450,21 @@ export function parsePattern(source: string, options: ParseOptions = {}): Parsed
     position++
     if (value > 0xff) fail('a code point above FF: patterns match bytes, write its UTF-8', offset)
     return value
+  }
+
+  /** Generated patterns repeat the same few classes hundreds of times: those are read once, and share a set. */
+  function bracketNode(): Node {
+    const start = position
+    const text = source.slice(start, source.indexOf(']', start) + 1)
+    const known = flags.extendedMore ? undefined : brackets.get(flags.ignoreCase ? `i${text}` : text)
+    if (known !== undefined) {
+      position += text.length
+      return known
+    }
+    const node = setNode(bracket())
+    if (position === start + text.length && !flags.extendedMore)
+      brackets.set(flags.ignoreCase ? `i${text}` : text, node)
+    return node
   }
 
   /** A class in brackets. */
