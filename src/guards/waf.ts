@@ -38,8 +38,9 @@ export const waf: Guard<WafOptions, RootOptions> = {
   },
 }
 
+/** A rule that would have ended the request has ended what follows from it, too; and without a request there is no answer. */
 function responseMode({ mode, response }: WafOptions): Mode {
-  return response ?? (mode === 'off' ? 'off' : 'observe')
+  return mode === 'enforce' || response === 'off' ? response : mode
 }
 
 /** What is known of one exchange. Every field is set in the constructor: one fixed shape. */

@@ -81,8 +81,8 @@ const points = z.number().int().min(1).max(10_000)
 export const optionsShape = object({
   mode: mode('How requests are treated that rules find harmful.').default('enforce'),
   response: mode(
-    "How the upstream's answers are. An observed answer is never held: it streams, and is looked at as it passes. Default: observe, unless `mode` is off.",
-  ).optional(),
+    "How the upstream's answers are. An observed answer is never held: it streams, and is looked at as it passes. Never stricter than `mode`.",
+  ).default('observe'),
   rules: z
     .union([z.enum(['own', 'crs']), object({ path: rulePath })])
     .optional()
@@ -138,7 +138,9 @@ export const optionsShape = object({
     .min(100)
     .max(1_000_000)
     .default(20_000)
-    .describe('Parameters, form fields and JSON values of one request; with more a body counts as unreadable and is refused. 20,000 take about 50 ms.'),
+    .describe(
+      'Parameters, form fields and JSON values of one request; with more a body counts as unreadable and is refused. 20,000 take about 50 ms.',
+    ),
   maxResponse: bytes('How much of an answer is inspected; the rest streams on.').default(524_288),
   onBudget: z
     .enum(['block', 'pass'])
@@ -152,13 +154,6 @@ export const optionsShape = object({
     .describe(
       '`plain` runs each rule on each value, without the proofs that make it fast: to compare, or if they are in doubt.',
     ),
-})
-  .prefault({})
-  .superRefine(({ mode: request, response }, context) => {
-    if (response === 'enforce' && request !== 'enforce') {
-      const message = 'answers can be enforced only where requests are: what a rule refuses ends the exchange for it'
-      context.addIssue({ code: 'custom', path: ['response'], message })
-    }
-  })
+}).prefault({})
 
 export type WafOptions = z.output<typeof optionsShape>

@@ -26,7 +26,6 @@ export interface Firewall {
 /** What of the options makes another program. The rest is refined for each operation. */
 export interface FirewallChoice extends RuleChoice {
   readonly variables: Readonly<Record<string, string>>
-  readonly detectionOnly: boolean
   readonly maxValues: number
   readonly onBudget: 'block' | 'pass'
   readonly evaluator: 'fast' | 'plain'
@@ -39,16 +38,16 @@ export function firewallChoice(options: WafOptions, root: RootOptions['waf'], st
   return {
     rules: rules === 'own' ? 'own' : 'crs',
     ...(path !== undefined && { crs: { path } }),
+    // Only what is installed lies there: gates with our own rules share one program.
+    ...(rules !== 'own' && path === undefined && { stateDir }),
     before: [...root.include.before, ...options.include.before],
     after: [...root.include.after, ...options.include.after],
-    stateDir,
     variables: {
       // The words of the OWASP CRS, then those of our own rules.
       blocking_paranoia_level: `${paranoia}`,
       detection_paranoia_level: `${Math.max(paranoia, detectionParanoia)}`,
       portcullis_paranoia: `${paranoia}`,
     },
-    detectionOnly: options.mode === 'observe',
     maxValues: options.maxValues,
     onBudget: options.onBudget,
     evaluator: options.evaluator,
@@ -105,7 +104,7 @@ function signaturesOf(files: readonly string[]): string {
 const bodyBytesMax = 1024 ** 3
 
 async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
-  const { variables, detectionOnly, maxValues, onBudget, evaluator, ...rules } = choice
+  const { variables, maxValues, onBudget, evaluator, ...rules } = choice
   const loaded = await loadRuleSources(rules)
   const parsed = parse(loaded)
   const { settings, warnings } = parsed
@@ -116,8 +115,6 @@ async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
     ...parsed,
     settings: {
       ...settings,
-      // In `observe` a rule that refuses must not keep the ones after it from being seen.
-      engine: detectionOnly && settings.engine === 'On' ? 'DetectionOnly' : settings.engine,
       argumentsMax: maxValues,
       // How much is read is the guard's to say, for each operation.
       requestBodyBytesMax: bodyBytesMax,

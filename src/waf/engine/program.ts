@@ -79,6 +79,8 @@ export interface Refinement {
   readonly exclusions?: readonly (Exclusion & { readonly targets?: readonly Target[] })[]
   /** Which values a document proves harmless. */
   readonly shape?: RequestShape
+  /** In place of what SecRuleEngine says. */
+  readonly engine?: Settings['engine']
 }
 
 /** Whether a value, as bytes, cannot carry an attack. */
@@ -221,7 +223,7 @@ function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: 
   const program: Program = {
     ...core,
     evaluator: evaluatorOf(core),
-    refine({ variables, exclusions = [], shape }) {
+    refine({ variables, exclusions = [], shape, engine }) {
       const removed = core.removed?.slice() ?? new Uint8Array(all.length)
       const without = core.exclusions?.slice() ?? []
       for (const { targets, ...exclusion } of exclusions) {
@@ -237,6 +239,7 @@ function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: 
       return toProgram(
         {
           ...core,
+          settings: engine === undefined ? core.settings : { ...core.settings, engine },
           base: variables === undefined ? core.base : createBase(core.layout, variables, core.base),
           removed: removed.includes(1) ? removed : undefined,
           exclusions: without.length === 0 ? undefined : without,
