@@ -5,6 +5,8 @@ export type ClassesAfter = (classes: ClassMask) => ClassMask
 
 const space = classesOf(' ')
 const slash = classesOf('/')
+/** `removeComments` leaves a NUL in place of a comment that ends the value. */
+const spaceOrNull = classesOf(' \0')
 
 /** Whatever the bytes of an escape spell, it can be anything; without its first byte there is none. */
 const decoding = (escapes: string): ClassesAfter => {
@@ -36,7 +38,7 @@ const known: ReadonlyMap<string, ClassesAfter> = new Map<string, ClassesAfter>([
   ['lowercase', adding(0)],
   ['normalizePath', adding(0)],
   ['normalizePathWin', adding(slash)],
-  ['removeComments', adding(space)],
+  ['removeComments', adding(spaceOrNull)],
   ['removeCommentsChar', adding(0)],
   ['removeNulls', adding(0)],
   ['removeWhitespace', adding(0)],
@@ -85,4 +87,9 @@ const caseBlind = new Set([
 
 export function isCaseBlind(name: string): boolean {
   return caseBlind.has(name)
+}
+
+/** Whether letters may come out of a transformation in the other case. */
+export function changesCase(name: string): boolean {
+  return name === 'cmdLine' || name === 'lowercase' || name === 'uppercase'
 }

@@ -14,8 +14,6 @@ export interface Language {
   readonly literals: (classes: ClassMask) => readonly string[] | undefined
   /** No shorter text matches. */
   readonly bytesMin: number
-  /** A last proof, on the value itself: true, where it certainly does not match. */
-  readonly disproves?: (value: string) => boolean
 }
 
 /** Nothing is known: every value is tested. */
@@ -49,13 +47,12 @@ export function phraseLanguage(phrases: readonly string[]): Language {
 }
 
 /** Texts that hold a byte for which the flag is set. */
-export function byteLanguage(flags: Uint8Array, disproves?: (value: string) => boolean): Language {
+export function byteLanguage(flags: Uint8Array): Language {
   const touched = classesTouched(flags)
   return {
     possible: (classes) => (touched & classes) !== 0,
     literals: () => undefined,
     bytesMin: 1,
-    ...(disproves && { disproves }),
   }
 }
 

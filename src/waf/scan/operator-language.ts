@@ -1,4 +1,4 @@
-import { cannotBeSqli, sqliBytes, xssBytes } from '../injection/index.ts'
+import { sqliBytes, xssBytes } from '../injection/index.ts'
 import { type Operator, phrasesOf } from '../operators/index.ts'
 import { parsePattern } from '../regex/parse.ts'
 import type { OperatorUse } from '../seclang/rule.ts'
@@ -29,7 +29,7 @@ export function operatorLanguage(use: OperatorUse, operator: Operator): Language
     case 'streq':
       return phrases([argument])
     case 'detectsqli':
-      return byteLanguage(sqliBytes, cannotBeSqli)
+      return byteLanguage(sqliBytes)
     case 'detectxss':
       return byteLanguage(xssBytes)
     case 'validatebyterange':

@@ -72,7 +72,12 @@ describe('the scanner', () => {
     ),
   )
   const scanner = new Scanner(
-    tests.map(({ language, pipeline, multiMatch }) => ({ language, transformations: pipeline, multiMatch })),
+    tests.map(({ pattern, language, pipeline, multiMatch }) => ({
+      language,
+      operator: pattern,
+      transformations: pipeline,
+      multiMatch,
+    })),
   )
   const profile = scanner.profile(tests.map((_, index) => index))
   const found = () => new Set(scanner.found.subarray(0, scanner.count))

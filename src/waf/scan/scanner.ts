@@ -1,13 +1,15 @@
+import type { Operator } from '../operators/index.ts'
 import { ends, skipped, strictDigits } from '../transform/base64.ts'
 import type { Transformation } from '../transform/index.ts'
 import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
-import { type ClassesAfter, classesAfter, growthOf, isCaseBlind } from './classes-after.ts'
+import { type ClassesAfter, changesCase, classesAfter, growthOf, isCaseBlind } from './classes-after.ts'
 import type { Language } from './language.ts'
 import { buildLiteralAutomaton, type LiteralAutomaton } from './literal-automaton.ts'
 
 /** One operator behind its transformations, as the scanner sees it. */
 export interface ScanTest {
   readonly language: Language
+  readonly operator: Operator
   readonly transformations: readonly Transformation[]
   /** Whether the operator sees every stage of the transformations, not only the last. */
   readonly multiMatch: boolean
@@ -87,12 +89,12 @@ const entriesMax = 4_096
 const marksMax = 0xffffffff
 
 /**
- * Tells for a value which tests can match it. Every test that is left out is proved not to match: by its classes (the
- * pattern's language over these classes is empty), by its literals (each match holds one of them), or by the value itself.
+ * Tells for a value which tests match it. Tests that are not made are proved not to match: by its classes (the pattern's
+ * language over these classes is empty), by its literals (each match holds one of them), or by its length.
  */
 export class Scanner {
   readonly tests: readonly ScanTest[]
-  /** Tests found for the value last scanned, in no order: the first `count` of them. */
+  /** Tests that match the value last scanned, in one of the forms that they look at; in no order: the first `count`. */
   readonly found: Int32Array
   count = 0
   /** How many class sets unknown so far may still be worked out for this request; then coarser ones serve. */
@@ -125,6 +127,11 @@ export class Scanner {
   #state = 0
   readonly #seenState: Uint32Array
   readonly #seenTest: Uint32Array
+  readonly #tried: Uint32Array
+  /** A flag for each test whose pipeline changes case in a stage that the scanner leaves out. */
+  readonly #minds: Uint8Array
+  /** The value that is being judged, as it came. */
+  #whole = ''
   /** The text last read, to which the hits belong, and its classes. */
   #readText = ''
   #readClasses: ClassMask = 0
@@ -136,6 +143,10 @@ export class Scanner {
     this.#words = (tests.length + 31) >> 5
     this.found = new Int32Array(tests.length)
     this.#seenTest = new Uint32Array(tests.length)
+    this.#tried = new Uint32Array(tests.length)
+    this.#minds = Uint8Array.from(tests, ({ transformations }) =>
+      Number(transformations.some(({ name }) => changesCase(name))),
+    )
     this.#literalAlphabets = new Uint8Array(tests.length)
     const { literals, uses } = this.#collectLiterals()
     this.#automaton = buildLiteralAutomaton(literals)
@@ -215,7 +226,7 @@ export class Scanner {
     return stage
   }
 
-  /** Scans one value: `found` and `count` then tell which tests it must undergo. */
+  /** Scans one value: `found` and `count` then tell which tests match. */
   scan(profile: Profile, value: string): void {
     this.#judge(profile, this.#read(value, 0, 0), value)
   }
@@ -228,6 +239,7 @@ export class Scanner {
   }
 
   #judge(profile: Profile, classes: ClassMask, value: string): void {
+    this.#whole = value
     this.count = 0
     this.#nextValue()
     const entry = this.#entryOf(profile, classes)
@@ -328,6 +340,7 @@ export class Scanner {
     if (this.#text === marksMax) {
       this.#text = 0
       this.#seenState.fill(0)
+      this.#tried.fill(0)
     }
     this.#text += 1
   }
@@ -351,12 +364,26 @@ export class Scanner {
     }
   }
 
-  #find(test: number, value: string): void {
-    if (this.#seenTest[test] === this.#value) return
-    const { disproves } = this.tests[test]!.language
-    if (disproves?.(value)) return
+  /** Makes a test that nothing has proved idle, once for each form of the value. */
+  #find(test: number, text: string): void {
+    if (this.#seenTest[test] === this.#value || this.#tried[test] === this.#text) return
+    this.#tried[test] = this.#text
+    const { operator } = this.tests[test]!
+    if (!(this.#minds[test] === 1 ? this.#matchesExactly(this.tests[test]!) : operator.test(text))) return
     this.#seenTest[test] = this.#value
     this.found[this.count++] = test
+  }
+
+  /** For operators that mind case: the forms as they are, not as the scanner, to which both cases are one, has read them. */
+  #matchesExactly({ operator, transformations, multiMatch }: ScanTest): boolean {
+    let text = this.#whole
+    if (multiMatch && operator.test(text)) return true
+    for (const transformation of transformations) {
+      const changed = transformation.apply(text)
+      if (multiMatch && changed !== text && operator.test(changed)) return true
+      text = changed
+    }
+    return !multiMatch && operator.test(text)
   }
 
   #entryOf(of: Profile | Group, classes: ClassMask): Entry {
