@@ -5,12 +5,11 @@ import type { Phase } from '../seclang/rule.ts'
 import { evaluateRule, finishRule, type Select } from './evaluate.ts'
 import { type Course, foldProgram, phases, type Step } from './fold.ts'
 import { keyOf, type Member, noMembers } from './member.ts'
-import { runPlain } from './plain.ts'
 import type { CompiledCondition, CompiledRule, Evaluator, ProgramCore } from './program.ts'
 import type { State } from './state.ts'
 import { type CompiledTarget, isExcluded, isSelected, type Selection, selectMembers } from './target.ts'
 import { tick } from './time.ts'
-import { membersOf, type VariableId, variableId, variableOf } from './variables.ts'
+import { membersOf, txId, type VariableId, variableId, variableOf } from './variables.ts'
 
 /**
  * The evaluator for every day: reads each value once and proves which conditions cannot match it (scan/), follows the
@@ -20,16 +19,27 @@ import { membersOf, type VariableId, variableId, variableOf } from './variables.
 export function createFastEvaluator(): (core: ProgramCore) => Evaluator {
   const languageOf = rememberLanguages()
   // What the refinements of a program have in common is worked out once.
-  const courses = new Map<string, Plan | undefined>()
+  const courses = new Map<string, Plan>()
   return (core) => {
-    const key = JSON.stringify([core.base.values, [...(core.base.others ?? [])], [...(core.removed ?? [])]])
-    if (!courses.has(key)) {
-      const course = foldProgram(core)
-      courses.set(key, course && planCourse(course, core, languageOf))
+    const key = keyOfCourse(core)
+    let plan = courses.get(key)
+    if (plan === undefined) {
+      plan = planCourse(foldProgram(core), core, languageOf)
+      courses.set(key, plan)
     }
-    const plan = courses.get(key)
-    return plan === undefined ? runPlain : (state, phase) => run(state, phase, plan)
+    const found = plan
+    return (state, phase) => run(state, phase, found)
   }
+}
+
+/** All that a course hangs on, of what refinements may change. */
+function keyOfCourse({ base, removed, exclusions }: ProgramCore): string {
+  const ofTx = exclusions?.flatMap((selections, index) =>
+    (selections ?? []).flatMap(({ variable, key, pattern }) =>
+      variable === txId ? [[index, key, pattern?.source] as const] : [],
+    ),
+  )
+  return JSON.stringify([base.values, [...(base.others ?? [])], [...(removed ?? [])], ofTx ?? []])
 }
 
 /** What scanning has told of one transaction so far. */
@@ -40,6 +50,8 @@ export interface Findings {
   readonly members: Map<number, Member[]>
   /** Whether a rule has spoken, so that what was known at load is not known any more. */
   offCourse: boolean
+  /** The last phase that was run; 0 before the first. */
+  phase: number
 }
 
 /** A course, and what is scanned for on it: rules off the course, such as those of higher paranoia levels, cost nothing. */
@@ -51,12 +63,6 @@ interface Plan {
   readonly heads: Int32Array
   readonly select: Select
   readonly phases: Readonly<Record<Phase, readonly VariablePlan[]>>
-  readonly injections: ReadonlyMap<number, Injection>
-}
-
-interface Injection {
-  readonly kind: 'sqli' | 'xss'
-  readonly condition: CompiledCondition
 }
 
 /** What to look for in the members of one variable. */
@@ -68,34 +74,55 @@ interface VariablePlan {
   readonly named: ReadonlyMap<string, Profile>
   /** Whether the variable holds names, which members of one JSON container begin alike. */
   readonly holdsNames: boolean
+  /** Whether it is scanned in this phase for the rules of later ones too. */
+  readonly forAll: boolean
 }
 
 /** Class sets never met before that one phase of one request may have worked out exactly. */
 const novelMax = 16
 
 function run(state: State, phase: Phase, plan: Plan): void {
-  state.findings ??= { flagged: new Int32Array(plan.words), members: new Map(), offCourse: false }
+  state.findings ??= { flagged: new Int32Array(plan.words), members: new Map(), offCourse: false, phase: 0 }
   const { findings } = state
-  scanPhase(state, findings, plan, phase)
+  for (const missed of phases) if (missed > findings.phase && missed < phase) miss(state, findings, plan, missed)
+  findings.phase = phase
+  scanVariables(state, findings, plan, plan.phases[phase])
   if (findings.offCourse) runRules(state, findings, plan, phase, 0)
   else runCourse(state, findings, plan, phase, plan.course.phases[phase])
 }
 
+/** A phase did not run: the request was refused or let through before, too costly to look at, or there was no response. */
+function miss(state: State, findings: Findings, plan: Plan, phase: Phase): void {
+  if (plan.course.phases[phase].some(({ kind }) => kind === 'set')) findings.offCourse = true
+  scanVariables(
+    state,
+    findings,
+    plan,
+    plan.phases[phase].filter(({ forAll }) => forAll),
+  )
+}
+
 function runCourse(state: State, findings: Findings, plan: Plan, phase: Phase, steps: readonly Step[]): void {
   const { values } = state.tx
-  for (let i = 0; i < steps.length && !state.stopped; i++) {
+  // Whatever ends the phase early, an exception too, leaves undone what later phases take for granted.
+  findings.offCourse = true
+  for (let i = 0; i < steps.length; i++) {
+    if (state.stopped) return
     const step = steps[i]!
     if (step.kind === 'set') {
       for (let j = 0; j < step.slots.length; j++) values[step.slots[j]!] = step.values[j]
+      if (step.matched !== undefined) {
+        state.matchedValue = step.matched.value
+        state.matchedName = step.matched.name
+      }
       continue
     }
     const { rule } = step
     if (isProvedIdle(rule, findings, plan) || state.removed?.[rule.index] === 1) continue
     const next = follow(state, plan, step)
-    if (next < 0) continue
-    findings.offCourse = true
-    return runRules(state, findings, plan, phase, next)
+    if (next >= 0) return runRules(state, findings, plan, phase, next)
   }
+  findings.offCourse = false
 }
 
 /** Evaluates a rule; -1 where all that was known at load is still known, else where to go on without that knowledge. */
@@ -157,10 +184,10 @@ function keyFor(test: number, variable: VariableId): number {
   return test * 1_024 + variable
 }
 
-function scanPhase(state: State, findings: Findings, plan: Plan, phase: Phase): void {
+function scanVariables(state: State, findings: Findings, plan: Plan, variables: readonly VariablePlan[]): void {
   const { scanner } = plan
   scanner.novelLeft = novelMax
-  for (const { variable, others, named, holdsNames } of plan.phases[phase]) {
+  for (const { variable, others, named, holdsNames } of variables) {
     for (const one of membersOf(state, variable)) {
       const profile = named.size === 0 ? others : (named.get(keyOf(one)) ?? others)
       if (profile === undefined) continue
@@ -169,7 +196,6 @@ function scanPhase(state: State, findings: Findings, plan: Plan, phase: Phase): 
       for (let i = 0; i < scanner.count; i++) note(findings, scanner.found[i]!, variable, one)
     }
   }
-  if (plan.injections.size > 0) askLibinjection(state, findings, plan)
 }
 
 function note({ flagged, members }: Findings, test: number, variable: VariableId, one: Member): void {
@@ -198,31 +224,6 @@ class ScannedPrefix {
   }
 }
 
-/** One call for all values that the proofs have left over: where none is an attack, which is the rule, its tests are done. */
-function askLibinjection(state: State, findings: Findings, { injections }: Plan): void {
-  const values = { sqli: [] as string[], xss: [] as string[] }
-  const asked: [test: number, from: number, to: number, kind: Injection['kind']][] = []
-  for (const [test, { kind, condition }] of injections) {
-    if (((findings.flagged[test >> 5]! >> (test & 31)) & 1) === 0) continue
-    const from = values[kind].length
-    for (const variable of new Set(condition.targets.map((target) => target.variable))) {
-      for (const one of findings.members.get(keyFor(test, variable)) ?? []) {
-        let { value } = one
-        for (const transformation of condition.transformations) value = transformation.apply(value)
-        values[kind].push(value)
-      }
-    }
-    asked.push([test, from, values[kind].length, kind])
-  }
-  if (asked.length === 0) return
-  const { sqli, xss } = state.program.injection.both(values.sqli, values.xss)
-  for (const [test, from, to, kind] of asked) {
-    const isAttack =
-      kind === 'sqli' ? sqli.slice(from, to).some((found) => found !== undefined) : xss.slice(from, to).includes(true)
-    if (!isAttack) findings.flagged[test >> 5]! &= ~(1 << (test & 31))
-  }
-}
-
 /** Values of these are there when their phase begins, though later phases see others. */
 const ofResponse = new Set(
   ['RESPONSE_BODY', 'RESPONSE_HEADERS', 'RESPONSE_HEADERS_NAMES', 'RESPONSE_STATUS'].map(variableId),
@@ -233,21 +234,16 @@ function planCourse(course: Course, core: ProgramCore, languageOf: LanguageOf): 
   const tests: ScanTest[] = []
   const asked: Asked[] = []
   const testOf = new Map<CompiledCondition, number>()
-  const injections = new Map<number, Injection>()
   const heads = new Int32Array(core.rules.length).fill(-1)
   for (const rule of rulesOf(course)) {
     rule.conditions.forEach((condition, place) => {
       const language = languageOf(condition)
       if (language === undefined) return
-      const { transformations, multiMatch } = condition
-      const test = tests.push({ language, transformations, multiMatch }) - 1
+      const { operator, transformations, multiMatch } = condition
+      const test = tests.push({ language, operator: operator!, transformations, multiMatch }) - 1
       asked.push({ condition, phase: rule.phase, test })
       testOf.set(condition, test)
       if (place === 0) heads[rule.index] = test
-      const name = condition.condition.operator.name.toLowerCase()
-      // A value that is tested in several forms is not worth the words.
-      if (!multiMatch && name === 'detectsqli') injections.set(test, { kind: 'sqli', condition })
-      if (!multiMatch && name === 'detectxss') injections.set(test, { kind: 'xss', condition })
     })
   }
   const scanner = new Scanner(tests)
@@ -259,7 +255,6 @@ function planCourse(course: Course, core: ProgramCore, languageOf: LanguageOf): 
     heads,
     select: selectFlagged(testOf),
     phases: { 1: planned[0]!, 2: planned[1]!, 3: planned[2]!, 4: planned[3]!, 5: planned[4]! },
-    injections,
   }
 }
 
@@ -286,6 +281,11 @@ function languageOfCondition({ condition, operator, targets }: CompiledCondition
   return all ? operatorLanguage(condition.operator, operator) : undefined
 }
 
+/** Whether rules of all phases see the same values. */
+function lastsThroughout(variable: VariableId): boolean {
+  return !variableOf(variable).ofBody && !ofResponse.has(variable)
+}
+
 interface Asked {
   readonly condition: CompiledCondition
   readonly phase: Phase
@@ -297,8 +297,7 @@ function planPhase(phase: Phase, asked: readonly Asked[], scanner: Scanner): rea
   const asking = new Map<VariableId, { test: number; key: string | undefined }[]>()
   for (const { condition, phase: own, test } of asked) {
     for (const { variable, key } of condition.targets) {
-      const each = variableOf(variable).ofBody || ofResponse.has(variable)
-      if ((each ? own : firstPhase(variable)) === phase)
+      if ((lastsThroughout(variable) ? firstPhase(variable) : own) === phase)
         asking.set(variable, [...(asking.get(variable) ?? []), { test, key }])
     }
   }
@@ -315,6 +314,7 @@ function planPhase(phase: Phase, asked: readonly Asked[], scanner: Scanner): rea
         }),
       ),
       holdsNames: namesOfArguments.has(variable),
+      forAll: lastsThroughout(variable),
     }
   })
 

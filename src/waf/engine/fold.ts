@@ -18,7 +18,13 @@ export interface Course {
 }
 
 export type Step =
-  | { readonly kind: 'set'; readonly slots: Int32Array; readonly values: readonly (string | undefined)[] }
+  | {
+      readonly kind: 'set'
+      readonly slots: Int32Array
+      readonly values: readonly (string | undefined)[]
+      /** MATCHED_VAR and MATCHED_VAR_NAME from here on; `undefined`: as before. */
+      readonly matched: { readonly value: string; readonly name: string } | undefined
+    }
   | {
       readonly kind: 'rule'
       readonly rule: CompiledRule
@@ -36,10 +42,9 @@ export const phases: readonly Phase[] = [1, 2, 3, 4, 5]
 
 /**
  * What becomes of a request on which no rule says anything, worked out by running those rules that look at nothing but
- * TX on a transaction without a request. `undefined`, where rules look at what earlier ones matched.
+ * TX on a transaction without a request.
  */
-export function foldProgram(program: ProgramCore): Course | undefined {
-  if (program.rules.some(looksBack)) return undefined
+export function foldProgram(program: ProgramCore): Course {
   program.matching.stepsLeft = Number.POSITIVE_INFINITY
   const state = new State(program as Program, nobody, undefined)
   const read = new Set<number>()
@@ -79,11 +84,12 @@ const nobody = {
   receivedAt: 0,
 }
 
-/** Runs one phase; `read` takes what known outcomes depend on, `folded` the indexes of the rules whose outcomes are known. */
+/** Runs one phase; `read` takes what known outcomes hang on and set, `folded` the indexes of the rules whose outcomes are known. */
 function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>): Draft[] {
   const rules = state.program.phases[phase]
   const steps: Draft[] = []
   let known = state.tx.values.slice()
+  let matched: (Step & { kind: 'set' })['matched']
   state.phase = phase
   let at = 0
   while (at < rules.length) {
@@ -92,6 +98,7 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
       at++
       continue
     }
+    state.matchedName = ''
     const outcome = outcomeAtLoad(state, rule)
     if (outcome === undefined) {
       settle()
@@ -100,7 +107,8 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
       continue
     }
     folded.add(rule.index)
-    for (const slot of slotsRead(rule)) read.add(slot)
+    for (const slot of slotsTouched(rule)) read.add(slot)
+    if (state.matchedName !== '') matched = { value: state.matchedValue, name: state.matchedName }
     at = outcome ? rule.next : at + 1
   }
   settle()
@@ -110,9 +118,10 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
   function settle(): void {
     const { values } = state.tx
     const slots = values.flatMap((value, slot) => (value === known[slot] ? [] : [slot]))
-    if (slots.length === 0) return
-    steps.push({ kind: 'set', slots: Int32Array.from(slots), values: slots.map((slot) => values[slot]) })
+    if (slots.length === 0 && matched === undefined) return
+    steps.push({ kind: 'set', slots: Int32Array.from(slots), values: slots.map((slot) => values[slot]), matched })
     known = values.slice()
+    matched = undefined
   }
 }
 
@@ -148,7 +157,9 @@ function outcomeAtLoad(state: State, rule: CompiledRule): boolean | undefined {
   }
   // A chain ends at a head that does not match, whatever its members look at.
   const sure = rule.conditions.every(looksAtTxOnly)
-  const isMatch = evaluateRule(state, sure ? rule : { ...rule, conditions: [head] }, selectAll)
+  // What `ctl` takes out is for requests to find out: the rule that says so may itself be taken out by then.
+  const conditions = (sure ? rule.conditions : [head]).map((condition) => ({ ...condition, controls: [] }))
+  const isMatch = evaluateRule(state, { ...rule, conditions }, selectAll)
   if (!isMatch) return sure && !rule.conditions.every(doesTxOnly) ? restore() : false
   return sure && rule.conditions.every(doesTxOnly) && isQuiet(rule) ? true : restore()
 }
@@ -171,12 +182,15 @@ function isOfTx({ constant, source, slots }: Macro): boolean {
   return constant !== undefined || source.split('%{').length - 1 === slots.length
 }
 
-function slotsRead({ conditions }: CompiledRule): readonly number[] {
-  return conditions.flatMap(({ targets, argument, setVariables }) => [
+const captures = Array.from({ length: captureSlots }, (_, slot) => slot)
+
+/** Places in TX that a rule reads, and those that it sets: each of them must be as it was at load for all to come out the same. */
+function slotsTouched({ conditions }: CompiledRule): readonly number[] {
+  return conditions.flatMap(({ targets, argument, setVariables, capture }) => [
     ...targets.flatMap(({ slot }) => (slot >= 0 ? slot : [])),
     ...argument.slots,
-    // What is added to is read as well.
     ...setVariables.flatMap(({ slot, value }) => (slot >= 0 ? [slot, ...value.slots] : value.slots)),
+    ...(capture ? captures : []),
   ])
 }
 
@@ -203,13 +217,4 @@ function mayWrite({ conditions }: CompiledRule, slot: number, called: string): b
         return one.set.collection === 'TX' && called.startsWith(one.name.source.split('%{', 1)[0]!.toLowerCase())
       }),
   )
-}
-
-/** Whether a rule begins with what an earlier rule has matched: a rule that was not run would be missed. */
-function looksBack({ conditions: [head] }: CompiledRule): boolean {
-  return head !== undefined && (head.targets.some(isTrace) || /%\{(?:matched|rule)/i.test(head.argument.source))
-}
-
-function isTrace({ name }: CompiledCondition['targets'][number]): boolean {
-  return /^(?:MATCHED_|RULE$)/.test(name)
 }
