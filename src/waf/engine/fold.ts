@@ -46,7 +46,8 @@ export const phases: readonly Phase[] = [1, 2, 3, 4, 5]
  */
 export function foldProgram(program: ProgramCore): Course {
   program.matching.stepsLeft = Number.POSITIVE_INFINITY
-  const state = new State(program as Program, nobody, undefined)
+  // No request's time runs while there is none.
+  const state = new State({ ...program, now: undefined } as Program, nobody, undefined)
   const read = new Set<number>()
   const known = new Set<number>()
   const found = phases.map((phase) => walk(state, phase, read, known))
