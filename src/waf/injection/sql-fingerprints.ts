@@ -1,10 +1,11 @@
 import type { Carrier } from './carrier.ts'
 
-/** Whether a fingerprint is on libinjection's list; `undefined` while that has not been asked. */
+/** Whether a fingerprint is on libinjection's list. Fingerprints are told by a number, `codeOf`, since a string for each value would be made in vain. */
 export interface Fingerprints {
-  isListed(fingerprint: string): boolean | undefined
+  /** `undefined` while that has not been asked. */
+  isListed(code: number): boolean | undefined
   /** Asks about all of them in one call. What was learned holds until `forget`. */
-  learn(fingerprints: Iterable<string>): void
+  learn(fingerprints: ReadonlyMap<number, string>): void
   /** Makes room, where too many are remembered. */
   forget(): void
 }
@@ -27,36 +28,31 @@ SO(N) SO1&N SO1&S SON&N SON&S SON(1 SON); SON;N SOS STNKN STNN: SU(N) SUONS VOS 
     .split(/\s+/),
 )
 
+export function isLeftOut(fingerprint: string): boolean {
+  return leftOut.has(fingerprint.toUpperCase())
+}
+
 /** There are hundreds of thousands of possible ones, of which requests that are no attack know a few hundred. */
 const rememberedMax = 50_000
 
 export function createFingerprints(ask: Carrier, fingerprintOf: (text: string) => string): Fingerprints {
-  let remembered = new Map<string, boolean>()
+  let remembered = new Map<number, boolean>()
   return {
-    // The list has capital letters only: a type and a word of T-SQL are one to it.
-    isListed(fingerprint) {
-      const key = fingerprint.toUpperCase()
-      if (key === '') return false
-      return key === 'X' || leftOut.has(key) || remembered.get(key)
-    },
+    isListed: (code) => remembered.get(code),
     learn(fingerprints) {
-      const keys: string[] = []
-      const texts: string[] = []
-      for (const fingerprint of fingerprints) {
+      const asked: { readonly code: number; readonly key: string; readonly text: string }[] = []
+      for (const [code, fingerprint] of fingerprints) {
+        // The list has capital letters only: a type and a word of T-SQL are one to it.
         const key = fingerprint.toUpperCase()
-        const text = examples[key] ?? exampleOf(key, fingerprintOf)
+        const isKnown = key === 'X' || isLeftOut(key)
+        const text = isKnown ? undefined : (examples[key] ?? exampleOf(key, fingerprintOf))
         // What no example can be made of does not come up: each entry of the list that does has one.
-        if (text === undefined) {
-          remembered.set(key, false)
-          continue
-        }
-        keys.push(key)
-        texts.push(text)
+        if (text === undefined) remembered.set(code, isKnown)
+        else asked.push({ code, key, text })
       }
-      if (texts.length === 0) return
-      const answers = ask(texts)
-      keys.forEach((key, i) => {
-        remembered.set(key, answers[i]?.toUpperCase() === key)
+      const answers = asked.length === 0 ? [] : ask(asked.map(({ text }) => text))
+      asked.forEach(({ code, key }, i) => {
+        remembered.set(code, answers[i]?.toUpperCase() === key)
       })
     },
     forget() {

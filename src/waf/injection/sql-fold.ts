@@ -261,6 +261,7 @@ function isHarmlessFive(): boolean {
 /** Joins two words that are one to SQL: `GROUP BY`. */
 function mergeWords(reading: SqlReading, a: SqlToken, b: SqlToken): boolean {
   if (!isMergeable(a.kind) || !(isMergeable(b.kind) || b.kind === kinds.logic)) return false
+  if (a.hash !== -1 && reading.words.mayBegin[a.hash] === 0) return false
   const length = a.length + b.length + 1
   if (length > tokenTextMax) return false
   const text = `${textOf(reading, a)} ${textOf(reading, b)}`
@@ -269,6 +270,7 @@ function mergeWords(reading: SqlReading, a: SqlToken, b: SqlToken): boolean {
   a.kind = kind
   a.merged = text
   a.length = length
+  a.hash = -1
   return true
 }
 

@@ -1,5 +1,3 @@
-import type { SqlWords } from './sql-words.ts'
-
 /*
  * SQL as libinjection reads it: without a grammar, byte by byte, into tokens of one letter each. What a database would refuse it takes as well as it
  * goes, since what is injected is only a part of a statement. Written after the reference implementation (libinjection 4, `libinjection_sqli.c`);
@@ -37,6 +35,23 @@ export const kinds = {
   backslash: 0x5c,
 } as const
 
+/** What words are to libinjection. */
+export interface SqlWords {
+  /** The letter of a word or phrase in any case; 0 for one that SQL does not know. */
+  kindOf(text: string): number
+  /** By hash of a text: 0 if it is no word of SQL. Most words of most values are none, and need not be cut out to be looked up. */
+  readonly mayBeWord: Uint8Array
+  /** By hash of a text: 0 if no phrase begins with it. */
+  readonly mayBegin: Uint8Array
+}
+
+export const hashesMax: number = 1 << 14
+
+/** Goes on with the hash of a text, the case of letters aside; the hash of an empty one is 0. */
+export function hashOn(hash: number, byte: number): number {
+  return (hash * 31 + (byte | 0x20)) & (hashesMax - 1)
+}
+
 /** One token. Seven of them are made for a reading and written over again and again. */
 export interface SqlToken {
   kind: number
@@ -45,6 +60,8 @@ export interface SqlToken {
   /** At most 31: what is longer is cut, and is no word any more. */
   length: number
   merged: string | undefined
+  /** The hash of a word's text, or -1. */
+  hash: number
   /** The byte that opened and closed a string; 0 where the value began or ended within it. */
   open: number
   close: number
@@ -67,7 +84,7 @@ export interface SqlReading {
 export const tokenTextMax = 31
 
 export function createToken(): SqlToken {
-  return { kind: 0, start: 0, length: 0, merged: undefined, open: 0, close: 0 }
+  return { kind: 0, start: 0, length: 0, merged: undefined, hash: -1, open: 0, close: 0 }
 }
 
 export function clearToken(token: SqlToken): void {
@@ -75,6 +92,7 @@ export function clearToken(token: SqlToken): void {
   token.start = 0
   token.length = 0
   token.merged = undefined
+  token.hash = -1
   token.open = 0
   token.close = 0
 }
@@ -84,6 +102,7 @@ export function copyToken(to: SqlToken, from: SqlToken): void {
   to.start = from.start
   to.length = from.length
   to.merged = from.merged
+  to.hash = from.hash
   to.open = from.open
   to.close = from.close
 }
@@ -268,20 +287,26 @@ function runEnd(text: string, from: number, set: Uint8Array): number {
 /** A word, which ends before a dot or a backtick if what stands there is one of SQL: ``SELECT`a` ``. */
 function readWord(reading: SqlReading, token: SqlToken, at: number): number {
   const { text, words } = reading
+  let hash = 0
   let end = at
-  while (end < text.length && endsWord[text.charCodeAt(end)] === 0) end++
-  const length = end - at
-  assign(token, kinds.bareword, at, length)
-  for (let i = 0; i < token.length; i++) {
-    const byte = text.charCodeAt(at + i)
-    if (byte !== 0x2e && byte !== 0x60) continue
-    const kind = words.kindOf(text.slice(at, at + i))
-    if (kind !== kinds.none && kind !== kinds.bareword) {
-      assign(token, kind, at, i)
-      return at + i
+  for (; end < text.length; end++) {
+    const byte = text.charCodeAt(end)
+    if (endsWord[byte] === 1) break
+    if ((byte === 0x2e || byte === 0x60) && end - at < tokenTextMax && words.mayBeWord[hash] === 1) {
+      const kind = words.kindOf(text.slice(at, end))
+      if (kind !== kinds.none && kind !== kinds.bareword) {
+        assign(token, kind, at, end - at)
+        token.hash = hash
+        return end
+      }
     }
+    hash = hashOn(hash, byte)
   }
-  if (length <= tokenTextMax) token.kind = words.kindOf(text.slice(at, end)) || kinds.bareword
+  assign(token, kinds.bareword, at, end - at)
+  if (end - at <= tokenTextMax) {
+    token.hash = hash
+    if (words.mayBeWord[hash] === 1) token.kind = words.kindOf(text.slice(at, end)) || kinds.bareword
+  }
   return end
 }
 
@@ -331,7 +356,14 @@ function readNumber(text: string, token: SqlToken, start: number): number {
 /** Operators of two bytes that begin with one of `! & * : < = > |`; `&&` and `||` are logic. */
 const pairs: ReadonlySet<string> = new Set('!! != !< !> &= *= :: := << <= <> <@ >= >> |= |/'.split(' '))
 
+/** Bytes that stand second in a pair. */
+const secondOfPair = setOf('!<>=&*|:@/')
+
 function readOperator(text: string, token: SqlToken, at: number): number {
+  if (at + 1 < text.length && secondOfPair[text.charCodeAt(at + 1)] === 0) {
+    assign(token, text.charCodeAt(at) === 0x3a ? kinds.colon : kinds.operator, at, 1)
+    return at + 1
+  }
   if (text.startsWith('<=>', at)) {
     assign(token, kinds.operator, at, 3)
     return at + 3

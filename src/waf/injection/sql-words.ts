@@ -1,12 +1,6 @@
 import type { Carrier } from './carrier.ts'
-import { kinds } from './sql-tokens.ts'
+import { hashesMax, hashOn, kinds, type SqlWords } from './sql-tokens.ts'
 import { phrases, vocabulary } from './sql-vocabulary.ts'
-
-/** What words are to libinjection. */
-export interface SqlWords {
-  /** The letter of a word or phrase in any case; 0 for one that SQL does not know. */
-  kindOf(text: string): number
-}
 
 /**
  * Asks what each word is, by giving it where any kind but functions, types and bare words makes a fingerprint that is on the list, then where
@@ -39,5 +33,21 @@ export function learnWords(ask: Carrier): SqlWords {
       if (!kindOf.has(beginning)) kindOf.set(beginning, kinds.bareword)
     }
   }
-  return { kindOf: (text) => kindOf.get(text.toLowerCase()) ?? kinds.none }
+  return {
+    kindOf: (text) => kindOf.get(text.toLowerCase()) ?? kinds.none,
+    mayBeWord: hashesOf([...kindOf.keys()]),
+    mayBegin: hashesOf(
+      [...kindOf.keys()].filter((word) => word.includes(' ')).map((word) => word.slice(0, word.lastIndexOf(' '))),
+    ),
+  }
+}
+
+function hashesOf(texts: readonly string[]): Uint8Array {
+  const flags = new Uint8Array(hashesMax)
+  for (const text of texts) {
+    let hash = 0
+    for (let i = 0; i < text.length; i++) hash = hashOn(hash, text.charCodeAt(i))
+    flags[hash] = 1
+  }
+  return flags
 }

@@ -21,65 +21,85 @@ export function createSqliDetector(ask: Carrier): SqliDetector {
     tokenCount: 0,
     ambiguous: false,
   }
-  const fingerprints = createFingerprints(ask, (text) => fingerprintOf(reading, text, 0, false))
+  const fingerprints = createFingerprints(ask, (text) => {
+    readFingerprint(reading, text, 0, false)
+    return letters()
+  })
+  const court: Court = { reading, fingerprints, unknown: new Map() }
   return (values) => {
     fingerprints.forget()
-    const unknown = new Set<string>()
-    const found = values.map((value) => judge(reading, fingerprints, value, unknown))
-    if (unknown.size > 0) {
-      fingerprints.learn(unknown)
-      unknown.clear()
-      for (let i = 0; i < values.length; i++) {
-        if (found[i] === undefined) found[i] = judge(reading, fingerprints, values[i]!, unknown)
-      }
+    court.unknown.clear()
+    const found = values.map((value) => judge(court, value))
+    if (court.unknown.size > 0) {
+      fingerprints.learn(court.unknown)
+      for (let i = 0; i < values.length; i++) found[i] ??= judge(court, values[i]!)
     }
     return found
   }
 }
 
+interface Court {
+  readonly reading: SqlReading
+  readonly fingerprints: Fingerprints
+  /** Fingerprints about which the carrier has not been asked yet. */
+  readonly unknown: Map<number, string>
+}
+
 const single = 0x27
 const double = 0x22
 
-/**
- * Reads a value as it stands, then as if it began within a string of either kind. Fingerprints about which the carrier has not been asked yet go to
- * `unknown`.
- */
-function judge(
-  reading: SqlReading,
-  fingerprints: Fingerprints,
-  value: string,
-  unknown: Set<string>,
-): string | undefined {
-  if (value === '') return undefined
-  let isOpen = false
-  const found = judgeWithin(0)
-  if (found !== undefined) return found
-  if (value.includes("'")) {
-    const withinSingle = judgeWithin(single)
-    if (withinSingle !== undefined) return withinSingle
-  }
-  // Only MySQL has strings in double quotes.
-  return value.includes('"') ? judgeAs(double, true) : undefined
+/** What one reading says: nothing, injected SQL, or that the carrier must be asked first. */
+const harmless = 0
+const injected = 1
+const open = 2
 
-  function judgeWithin(quote: number): string | undefined {
-    const asAnsi = judgeAs(quote, false)
-    return asAnsi === undefined && reading.ambiguous ? judgeAs(quote, true) : asAnsi
+/** Reads a value as it stands, then as if it began within a string of either kind. */
+function judge(court: Court, value: string): string | undefined {
+  let verdict = judgeIn(court, value, 0)
+  // The first finding counts: none of a later reading while an earlier one is open.
+  let isOpen = verdict === open
+  if (verdict !== injected && value.includes("'")) {
+    verdict = judgeIn(court, value, single)
+    isOpen ||= verdict === open
   }
-
-  function judgeAs(quote: number, mysql: boolean): string | undefined {
-    const fingerprint = fingerprintOf(reading, value, quote, mysql)
-    const isListed = fingerprints.isListed(fingerprint)
-    if (isListed === false || isHarmless(reading, fingerprint)) return undefined
-    if (isListed === undefined) {
-      unknown.add(fingerprint)
-      isOpen = true
-    }
-    // The first finding counts: none of a later reading while an earlier one is open.
-    return isOpen ? undefined : fingerprint
+  if (verdict !== injected && value.includes('"')) {
+    // Only MySQL has strings in double quotes.
+    verdict = judgeAs(court, value, double, true)
+    isOpen ||= verdict === open
   }
+  return verdict === injected && !isOpen ? letters() : undefined
 }
 
-function fingerprintOf(reading: SqlReading, text: string, quote: number, mysql: boolean): string {
+function judgeIn(court: Court, value: string, quote: number): number {
+  const asAnsi = judgeAs(court, value, quote, false)
+  if (asAnsi === injected || !court.reading.ambiguous) return asAnsi
+  const asMysql = judgeAs(court, value, quote, true)
+  return asAnsi === open ? open : asMysql
+}
+
+function judgeAs(court: Court, value: string, quote: number, mysql: boolean): number {
+  const { reading, fingerprints, unknown } = court
+  const code = readFingerprint(reading, value, quote, mysql)
+  // No single token is on the list, but for the one of evil.
+  if (code < kindsMax && code !== evilCode) return harmless
+  const isListed = fingerprints.isListed(code)
+  if (isListed === false || isHarmless(reading, fingerprintLength)) return harmless
+  if (isListed) return injected
+  unknown.set(code, letters())
+  return open
+}
+
+/* A fingerprint's letters are numbered, five bits each. */
+const kindsMax = 32
+const numberOf = new Uint8Array(128)
+Object.values(kinds).forEach((kind, i) => {
+  numberOf[kind] = i
+})
+const evilCode = numberOf[kinds.evil]!
+let fingerprintLength = 0
+
+/** Reads a text; gives the number of its fingerprint, 0 if it has none. Its tokens are where `tokenAt` finds them. */
+function readFingerprint(reading: SqlReading, text: string, quote: number, mysql: boolean): number {
   reading.text = text
   reading.at = 0
   reading.quote = quote
@@ -87,25 +107,37 @@ function fingerprintOf(reading: SqlReading, text: string, quote: number, mysql: 
   reading.tokenCount = 0
   reading.ambiguous = false
   const count = foldTokens(reading)
-  if (count === 0) return ''
+  fingerprintLength = count
+  if (count === 0) return 0
   const last = tokenAt(count - 1)
   // A backtick that nothing follows is a comment to some.
   const isOpenTick = last.kind === kinds.bareword && last.open === 0x60 && last.length === 0 && last.close === 0
   if (count > 2 && isOpenTick) last.kind = kinds.comment
-  let fingerprint = ''
+  let code = 0
   for (let i = 0; i < count; i++) {
     const { kind } = tokenAt(i)
-    if (kind === kinds.evil) return 'X'
-    fingerprint += String.fromCharCode(kind)
+    if (kind === kinds.evil) {
+      tokenAt(0).kind = kinds.evil
+      fingerprintLength = 1
+      return evilCode
+    }
+    code = code * kindsMax + numberOf[kind]!
   }
-  return fingerprint
+  return code
+}
+
+/** The letters of the fingerprint read last. */
+function letters(): string {
+  let text = ''
+  for (let i = 0; i < fingerprintLength; i++) text += String.fromCharCode(tokenAt(i).kind)
+  return text
 }
 
 /** Short fingerprints are also those of sentences and numbers: here they are told from what an attacker writes. */
-function isHarmless(reading: SqlReading, fingerprint: string): boolean {
+function isHarmless(reading: SqlReading, length: number): boolean {
+  if (length > 3 || length < 2) return false
   const { text } = reading
-  const { length } = fingerprint
-  if (length > 1 && fingerprint.endsWith('c') && text.includes('sp_password')) return false
+  if (tokenAt(length - 1).kind === kinds.comment && text.includes('sp_password')) return false
   const first = tokenAt(0)
   const second = tokenAt(1)
   if (length === 2) {
@@ -119,7 +151,7 @@ function isHarmless(reading: SqlReading, fingerprint: string): boolean {
     // `1--` is an attack, `1 -- and more` is prose.
     return second.length > 2 && comment === 0x2d
   }
-  if (length !== 3) return false
+  const fingerprint = letters()
   if (fingerprint === 'sos' || fingerprint === 's&s') {
     // `…' + '…`: strings that began before and end behind the value.
     const third = tokenAt(2)
