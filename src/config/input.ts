@@ -536,7 +536,7 @@ export interface ConfigInput {
     readonly waf?: {
       /** How requests are treated that rules find harmful. */
       readonly mode?: 'off' | 'observe' | 'enforce' | undefined
-      /** How the upstream's answers are. An observed answer is never held: it streams, and is looked at as it passes. Default: observe, unless `mode` is off. */
+      /** How the upstream's answers are. An observed answer is never held: it streams, and is looked at as it passes. Never stricter than `mode`. */
       readonly response?: 'off' | 'observe' | 'enforce' | undefined
       /** Our own rules, the OWASP CRS that `waf.crs` at the top names, or another. Default: `waf.crs` where it is set, else own. */
       readonly rules?: ('own' | 'crs') | ({
@@ -580,6 +580,8 @@ export interface ConfigInput {
       readonly specAware?: boolean | undefined
       /** Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON and XML pass unlooked at. */
       readonly maxBody?: string | undefined
+      /** Parameters, form fields and JSON values of one request; with more a body counts as unreadable and is refused. 20,000 take about 50 ms. */
+      readonly maxValues?: number | undefined
       /** How much of an answer is inspected; the rest streams on. */
       readonly maxResponse?: string | undefined
       /** What becomes of a request whose inspection would cost too much time: refused, or passed on with a note. */
