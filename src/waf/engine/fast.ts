@@ -20,11 +20,13 @@ export function createFastEvaluator(): (core: ProgramCore) => Evaluator {
   const languageOf = rememberLanguages()
   // What the refinements of a program have in common is worked out once.
   const courses = new Map<string, Plan>()
+  const scans: Scan[] = []
   return (core) => {
     const key = keyOfCourse(core)
     let plan = courses.get(key)
     if (plan === undefined) {
-      plan = planCourse(foldProgram(core), core, languageOf)
+      const course = foldProgram(core)
+      plan = { course, ...scanFor(course, core, languageOf, scans) }
       courses.set(key, plan)
     }
     const found = plan
@@ -54,15 +56,19 @@ export interface Findings {
   phase: number
 }
 
-/** A course, and what is scanned for on it: rules off the course, such as those of higher paranoia levels, cost nothing. */
-interface Plan {
-  readonly course: Course
+/** What is scanned for: rules off every course, such as those of higher paranoia levels, cost nothing. */
+interface Scan {
+  readonly rules: ReadonlySet<CompiledRule>
   readonly scanner: Scanner
   readonly words: number
   /** By index of the rule: the test of its first condition, or -1. */
   readonly heads: Int32Array
   readonly select: Select
   readonly phases: Readonly<Record<Phase, readonly VariablePlan[]>>
+}
+
+interface Plan extends Scan {
+  readonly course: Course
 }
 
 /** What to look for in the members of one variable. */
@@ -230,12 +236,27 @@ const ofResponse = new Set(
 )
 const namesOfArguments = new Set(['ARGS_NAMES', 'ARGS_POST_NAMES'].map(variableId))
 
-function planCourse(course: Course, core: ProgramCore, languageOf: LanguageOf): Plan {
+/** Rules that a scan may look for although they are not on the course: less work than making another. */
+const strayRulesMax = 32
+
+/** The scan for a course; one that was made for another serves as well, if it looks for all rules of this one and few more. */
+function scanFor(course: Course, core: ProgramCore, languageOf: LanguageOf, made: Scan[]): Scan {
+  const rules = rulesOf(course)
+  const known = made.find(
+    (scan) => scan.rules.size <= rules.length + strayRulesMax && rules.every((rule) => scan.rules.has(rule)),
+  )
+  if (known !== undefined) return known
+  const scan = planScan(rules, core, languageOf)
+  made.push(scan)
+  return scan
+}
+
+function planScan(rules: readonly CompiledRule[], core: ProgramCore, languageOf: LanguageOf): Scan {
   const tests: ScanTest[] = []
   const asked: Asked[] = []
   const testOf = new Map<CompiledCondition, number>()
   const heads = new Int32Array(core.rules.length).fill(-1)
-  for (const rule of rulesOf(course)) {
+  for (const rule of rules) {
     rule.conditions.forEach((condition, place) => {
       const language = languageOf(condition)
       if (language === undefined) return
@@ -249,7 +270,7 @@ function planCourse(course: Course, core: ProgramCore, languageOf: LanguageOf): 
   const scanner = new Scanner(tests)
   const planned = phases.map((phase) => planPhase(phase, asked, scanner))
   return {
-    course,
+    rules: new Set(rules),
     scanner,
     words: (tests.length + 31) >> 5,
     heads,
