@@ -96,16 +96,20 @@ export async function startFloor(dir: string, port: number, upstream: string): P
   return contender('R', port, start(nodeBin, [join(here, 'floor.ts'), String(port), upstream], dir, 'floor.log'), {})
 }
 
-/** nginx as a plain proxy with kept connections, with ModSecurity and Debian's rule set where asked. */
+/** Debian's package of the Core Rule Set. */
+export const debianRules = ['/etc/modsecurity/crs/crs-setup.conf', '/usr/share/modsecurity-crs/rules/*.conf']
+
+/** nginx as a plain proxy with kept connections, with ModSecurity where rule files are given. */
 export async function startNginx(
   dir: string,
   port: number,
   upstream: string,
-  modsecurity: boolean,
+  ruleFiles?: readonly string[],
 ): Promise<Contender> {
+  const modsecurity = ruleFiles !== undefined
   const name = modsecurity ? 'nginx + ModSecurity' : 'nginx'
   const file = join(dir, `${modsecurity ? 'modsecurity' : 'proxy'}.conf`)
-  const rules = modsecurity ? `modsecurity on; modsecurity_rules_file ${writeModsecurity(dir)};` : ''
+  const rules = modsecurity ? `modsecurity on; modsecurity_rules_file ${writeModsecurity(dir, ruleFiles)};` : ''
   writeFileSync(
     file,
     nginxConfig(
@@ -119,7 +123,7 @@ export async function startNginx(
   return contender(name, port, start('nginx', ['-c', file, '-p', dir], dir, `${name.replace(/ .*/, '')}.log`), {})
 }
 
-function writeModsecurity(dir: string): string {
+function writeModsecurity(dir: string, ruleFiles: readonly string[]): string {
   const file = join(dir, 'modsecurity-rules.conf')
   writeFileSync(
     file,
@@ -128,8 +132,7 @@ SecRequestBodyAccess On
 SecResponseBodyAccess Off
 SecRule REQUEST_HEADERS:Content-Type "^application/json" "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"
 SecAuditEngine Off
-Include /etc/modsecurity/crs/crs-setup.conf
-Include /usr/share/modsecurity-crs/rules/*.conf
+${ruleFiles.map((file) => `Include ${file}`).join('\n')}
 `,
   )
   return file
@@ -145,6 +148,26 @@ export async function startCaddy(dir: string, port: number, upstream: string): P
     start('caddy', ['run', '--config', file, '--adapter', 'caddyfile'], dir, 'caddy.log'),
     {},
   )
+}
+
+// Never used up, but counted all the same.
+export const plenty = {
+  default: { rate: '1000000000/min', key: 'principal' },
+  anonymous: { rate: '1000000000/min', key: 'ip' },
+}
+const off = { mode: 'off' }
+
+/** An API's settings with which the gate does no more than any proxy: routing, request id, activity log, metrics, a limit. */
+export const bare = {
+  limits: plenty,
+  auth: [],
+  waf: off,
+  validate: { request: 'off', response: 'off' },
+  headers: off,
+  errors: off,
+  trace: off,
+  identityHeaders: { send: [] },
+  queryCredentials: off,
 }
 
 /** What a configuration of the gate is asked to do. */

@@ -54,6 +54,9 @@ export async function measure(
     '-t1',
     `-c${options.connections}`,
     `-d${options.seconds}s`,
+    // A slow contender is slow, not wrong.
+    '--timeout',
+    '30s',
     '--latency',
     '-s',
     script,
@@ -103,7 +106,7 @@ function latency(text: string, label: string): number {
 }
 
 /** Time on the core of all threads of a process so far, in µs. */
-function cpuUsOf(pid: number): number {
+export function cpuUsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ')

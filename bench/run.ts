@@ -4,10 +4,13 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  bare,
   type Contender,
+  debianRules,
   documentOf,
   type GateConfiguration,
   makeKey,
+  plenty,
   startCaddy,
   startFloor,
   startGate,
@@ -31,25 +34,11 @@ function requireTools(): void {
   process.exit(2)
 }
 
-// Never used up, but counted all the same.
-const plenty = {
-  default: { rate: '1000000000/min', key: 'principal' },
-  anonymous: { rate: '1000000000/min', key: 'ip' },
-}
 const off = { mode: 'off' }
-const bare = {
-  limits: plenty,
-  auth: [],
-  validate: { request: 'off', response: 'off' },
-  headers: off,
-  errors: off,
-  trace: off,
-  identityHeaders: { send: [] },
-  queryCredentials: off,
-}
 const rights = {
   limits: plenty,
   auth: ['apiKey'],
+  waf: off,
   validate: { request: 'off', response: 'off' },
   errors: off,
   trace: off,
@@ -125,10 +114,10 @@ try {
   const behind = `http://127.0.0.1:${upstream.port}`
   const wanted = (name: string) => only === undefined || only.includes(name)
   const peers: Contender[] = [keep(await startFloor(dir, port + 1, behind))]
-  if (wanted('nginx')) peers.push(keep(await startNginx(dir, port + 2, behind, false)))
+  if (wanted('nginx')) peers.push(keep(await startNginx(dir, port + 2, behind)))
   if (wanted('caddy')) peers.push(keep(await startCaddy(dir, port + 3, behind)))
   if (wanted('modsecurity') && existsSync('/usr/lib/nginx/modules/ngx_http_modsecurity_module.so')) {
-    peers.push(keep(await startNginx(dir, port + 4, behind, true)))
+    peers.push(keep(await startNginx(dir, port + 4, behind, debianRules)))
   }
   const lines: Line[] = peers.flatMap((contender) =>
     scenarios.map((scenario) => ({ contender, scenario, samples: [] })),
