@@ -16,9 +16,6 @@ export interface Language {
   readonly bytesMin: number
 }
 
-/** Nothing is known: every value is tested. */
-export const unknownLanguage: Language = { possible: () => true, literals: () => undefined, bytesMin: 0 }
-
 /** Texts in which a pattern finds something. */
 export function patternLanguage(ast: Node): Language {
   const need = needOf(ast)
