@@ -53,17 +53,16 @@ function load(): Carrier {
     conditions: [{ operator: 'is_sqli', parameters: { inputs: [{ address: slot }] } }],
     transformers: [],
   }))
-  const context = new native.DDWAF(
-    { version: '2.2', metadata: { rules_version: '1.0.0' }, rules },
-    'portcullis',
-  ).createContext()
+  const library = new native.DDWAF({ version: '2.2', metadata: { rules_version: '1.0.0' }, rules }, 'portcullis')
+  // Held together: a context must not outlive what it was made of.
+  const held = { library, context: library.createContext() }
 
   return (texts) => {
     const found: (string | undefined)[] = texts.map(() => undefined)
     for (let first = 0; first < texts.length; first += slotCount) {
       const ephemeral: Record<string, string> = {}
       for (let i = first; i < Math.min(first + slotCount, texts.length); i++) ephemeral[slots[i - first]!] = texts[i]!
-      const outcome = context.run({ ephemeral }, timeoutMicroseconds)
+      const outcome = held.context.run({ ephemeral }, timeoutMicroseconds)
       if (outcome.timeout || outcome.errorCode !== undefined || outcome.metrics?.maxTruncatedString !== undefined) {
         throw new Error('libinjection gave no answer', { cause: outcome })
       }

@@ -38,7 +38,7 @@ const operators: ReadonlyMap<string, (use: Use) => Operator> = new Map(
     endsWith: ({ argument }: Use) => endsWith(argument),
     eq: ({ argument }: Use) => compareNumbers('eq', argument),
     ge: ({ argument }: Use) => compareNumbers('ge', argument),
-    // There is no database of places here: no address is in it.
+    // There is no database of places here: no address is in it. The parser warns of that.
     geoLookup: () => never,
     gt: ({ argument }: Use) => compareNumbers('gt', argument),
     ipMatch: ({ argument, place }: Use) => ipMatch(argument, place),
@@ -82,11 +82,6 @@ const refused: ReadonlyMap<string, string> = new Map(
 
 /** The lower-case names that `compileOperator` takes. */
 export const knownOperators: ReadonlySet<string> = new Set(operators.keys())
-
-/** Operators that work but say less than a rule's author may expect, by lower-case name: to be told once at load. */
-export const operatorWarnings: ReadonlyMap<string, string> = new Map([
-  ['geolookup', '@geoLookup never matches: there is no database of places'],
-])
 
 /**
  * Makes an operator ready to test values. `argument` has its macros expanded; `lines` are those of the file that it names. Throws an `OperatorError`

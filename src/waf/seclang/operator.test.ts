@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { errorOf, ruleOf } from '../../../test/kit/rules.ts'
+import { errorOf, parse, ruleOf } from '../../../test/kit/rules.ts'
 
 function operatorOf(rest: string, files: Readonly<Record<string, string>> = {}) {
   const readData = (file: string) => {
@@ -33,6 +33,13 @@ describe('an operator', () => {
     ["'@rx a\"b' 'id:1'", 'rx', false, 'a"b'],
   ])('%s', (rest, name, negated, argument) => {
     expect(operatorOf(rest)).toEqual({ name, negated, argument, lines: undefined })
+  })
+
+  test('that can never match is told of', () => {
+    const { warnings } = parse('SecRule REMOTE_ADDR "@geoLookup" "id:1"')
+    expect(warnings.map(({ message }) => message)).toEqual([
+      '@geoLookup never matches: there is no database of places here',
+    ])
   })
 
   test('reads the files that it names beside the file of the rule, without comments and empty lines', () => {

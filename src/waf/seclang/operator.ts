@@ -26,6 +26,9 @@ export function readOperator(piece: Piece, data: DataFiles, complaints: Complain
     const hint = near === undefined ? 'a pattern that begins with @ is written @rx @…' : `did you mean @${near}?`
     complaints.error(pieceOf(piece, start, at), `unknown operator ${quotedShort(`@${written}`)}`, hint)
   }
+  if (name === 'geoLookup') {
+    complaints.warn(pieceOf(piece, start, at), '@geoLookup never matches: there is no database of places here')
+  }
   at = skipSpace(text, at)
   const argument = text.slice(at)
   if (name === 'rx' || name === 'rxGlobal') checkPattern(pieceOf(piece, at, text.length), complaints)
