@@ -5,6 +5,7 @@ import type { Phase } from '../seclang/rule.ts'
 import { evaluateRule, finishRule, type Select } from './evaluate.ts'
 import { type Course, foldProgram, phases, type Step } from './fold.ts'
 import { keyOf, type Member, noMembers } from './member.ts'
+import { runPlain } from './plain.ts'
 import type { CompiledCondition, CompiledRule, Evaluator, ProgramCore } from './program.ts'
 import type { State } from './state.ts'
 import { type CompiledTarget, isExcluded, isSelected, type Selection, selectMembers } from './target.ts'
@@ -54,6 +55,8 @@ export interface Findings {
   offCourse: boolean
   /** The last phase that was run; 0 before the first. */
   phase: number
+  /** Scanning is under way; it stays so where the budget ended it, and nobody knows what has not been seen. */
+  torn: boolean
 }
 
 /** What is scanned for: rules off every course, such as those of higher paranoia levels, cost nothing. */
@@ -88,11 +91,20 @@ interface VariablePlan {
 const novelMax = 16
 
 function run(state: State, phase: Phase, plan: Plan): void {
-  state.findings ??= { flagged: new Int32Array(plan.words), members: new Map(), offCourse: false, phase: 0 }
+  state.findings ??= {
+    flagged: new Int32Array(plan.words),
+    members: new Map(),
+    offCourse: false,
+    phase: 0,
+    torn: false,
+  }
   const { findings } = state
+  if (findings.torn) return runPlain(state, phase)
+  findings.torn = true
   for (const missed of phases) if (missed > findings.phase && missed < phase) miss(state, findings, plan, missed)
   findings.phase = phase
   scanVariables(state, findings, plan, plan.phases[phase])
+  findings.torn = false
   if (findings.offCourse) runRules(state, findings, plan, phase, 0)
   else runCourse(state, findings, plan, phase, plan.course.phases[phase])
 }

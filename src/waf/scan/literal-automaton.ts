@@ -19,10 +19,10 @@ export interface LiteralAutomaton {
   readonly states: number
 }
 
-/** What `Uint16Array` can number; literals beyond it are refused, and their rules have to do without. */
+/** What `Uint16Array` can number. */
 export const statesMax = 65_535
 
-/** Builds the automaton. Literals must be folded, and not empty. */
+/** Builds the automaton. Literals must be folded, not empty, and not begin in more than `statesMax` ways: RangeError. */
 export function buildLiteralAutomaton(literals: readonly string[]): LiteralAutomaton {
   const symbols = symbolsOf(literals)
   const width = Math.max(...symbols) + 1

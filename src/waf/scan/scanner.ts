@@ -4,7 +4,7 @@ import type { Transformation } from '../transform/index.ts'
 import { alphabetOf, alphabets, type ClassMask, classesTouched, classOf } from './classes.ts'
 import { type ClassesAfter, changesCase, classesAfter, growthOf, isCaseBlind } from './classes-after.ts'
 import type { Language } from './language.ts'
-import { buildLiteralAutomaton, type LiteralAutomaton } from './literal-automaton.ts'
+import { buildLiteralAutomaton, type LiteralAutomaton, statesMax } from './literal-automaton.ts'
 
 /** One operator behind its transformations, as the scanner sees it. */
 export interface ScanTest {
@@ -156,19 +156,25 @@ export class Scanner {
   }
 
   #collectLiterals(): { literals: string[]; uses: Int32Array[] } {
+    const wanted = this.tests.flatMap(({ language }, test) =>
+      alphabets.flatMap((classes, alphabet) => {
+        const literals = language.possible(classes) ? language.literals(classes) : undefined
+        return literals === undefined ? [] : [{ test, alphabet, literals }]
+      }),
+    )
     const byLiteral = new Map<string, Map<number, number>>()
-    this.tests.forEach(({ language }, test) => {
-      alphabets.forEach((classes, alphabet) => {
-        if (!language.possible(classes)) return
-        const literals = language.literals(classes)
-        if (literals === undefined) return
-        this.#literalAlphabets[test]! |= 1 << alphabet
-        for (const literal of literals) {
-          const tests = byLiteral.get(literal) ?? new Map<number, number>()
-          byLiteral.set(literal, tests.set(test, (tests.get(test) ?? 0) | (1 << alphabet)))
-        }
-      })
-    })
+    let states = 1
+    for (const { test, alphabet, literals } of wanted.sort((a, b) => a.literals.length - b.literals.length)) {
+      // What the automaton has no room for must be tested without: the longest lists, since they come last.
+      const added = literals.reduce((sum, literal) => (byLiteral.has(literal) ? sum : sum + literal.length), 0)
+      if (states + added > statesMax) continue
+      states += added
+      this.#literalAlphabets[test]! |= 1 << alphabet
+      for (const literal of literals) {
+        const tests = byLiteral.get(literal) ?? new Map<number, number>()
+        byLiteral.set(literal, tests.set(test, (tests.get(test) ?? 0) | (1 << alphabet)))
+      }
+    }
     const uses = [...byLiteral.values()].map((tests) =>
       Int32Array.from([...tests].map(([test, bits]) => (test << 6) | bits)),
     )
