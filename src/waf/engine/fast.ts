@@ -79,6 +79,8 @@ interface VariablePlan {
   readonly variable: VariableId
   /** For members that no target names. */
   readonly others: Profile | undefined
+  /** For those of them that a document proves harmless: only targets that see these all the same. */
+  readonly proved: Profile | undefined
   /** By lower-case name. */
   readonly named: ReadonlyMap<string, Profile>
   /** Whether the variable holds names, which members of one JSON container begin alike. */
@@ -205,10 +207,12 @@ function keyFor(test: number, variable: VariableId): number {
 function scanVariables(state: State, findings: Findings, plan: Plan, variables: readonly VariablePlan[]): void {
   const { scanner } = plan
   scanner.novelLeft = novelMax
-  for (const { variable, others, named, holdsNames } of variables) {
+  for (const { variable, others, proved, named, holdsNames } of variables) {
     for (const one of membersOf(state, variable)) {
-      const profile = named.size === 0 ? others : (named.get(keyOf(one)) ?? others)
+      const unnamed = one.proved ? proved : others
+      const profile = named.size === 0 ? unnamed : (named.get(keyOf(one)) ?? unnamed)
       if (profile === undefined) continue
+      tick(state)
       if (holdsNames && one.prefix !== undefined) scanner.scanOn(profile, beginningOf(scanner, one), one.rest, one)
       else scanner.scan(profile, one.value)
       for (let i = 0; i < scanner.count; i++) note(findings, scanner.found[i]!, variable, one)
@@ -327,19 +331,22 @@ interface Asked {
 
 /** A variable that lasts is scanned once, when the first phase asks for it, for the tests of all. */
 function planPhase(phase: Phase, asked: readonly Asked[], scanner: Scanner): readonly VariablePlan[] {
-  const asking = new Map<VariableId, { test: number; key: string | undefined }[]>()
+  const asking = new Map<VariableId, { test: number; key: string | undefined; seesProved: boolean }[]>()
   for (const { condition, phase: own, test } of asked) {
-    for (const { variable, key } of condition.targets) {
+    for (const { variable, key, seesProved } of condition.targets) {
       if ((lastsThroughout(variable) ? firstPhase(variable) : own) === phase)
-        asking.set(variable, [...(asking.get(variable) ?? []), { test, key }])
+        asking.set(variable, [...(asking.get(variable) ?? []), { test, key, seesProved }])
     }
   }
   return [...asking].map(([variable, uses]) => {
-    const others = uses.filter(({ key }) => key === undefined).map(({ test }) => test)
+    const unnamed = uses.filter(({ key }) => key === undefined)
+    const profileOf = (some: typeof uses) =>
+      some.length === 0 ? undefined : scanner.profile([...new Set(some.map(({ test }) => test))])
     const keys = new Set(uses.flatMap(({ key }) => key ?? []))
     return {
       variable,
-      others: others.length === 0 ? undefined : scanner.profile([...new Set(others)]),
+      others: profileOf(unnamed),
+      proved: profileOf(unnamed.filter(({ seesProved }) => seesProved)),
       named: new Map(
         [...keys].map((key) => {
           const own = uses.filter((use) => use.key === undefined || use.key === key).map(({ test }) => test)
