@@ -578,7 +578,7 @@ export interface ConfigInput {
       })[] | undefined
       /** Values that are what the document says (enumerations, UUIDs, numbers, dates, identifiers) are proved harmless and not searched; methods and media types come from the document. Free text, unknown names and values that are something else are searched in full. */
       readonly specAware?: boolean | undefined
-      /** Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON and XML pass unlooked at. */
+      /** Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON, XML and, with our own rules, text pass unlooked at. */
       readonly maxBody?: string | undefined
       /** Parameters, form fields and JSON values of one request; with more a body counts as unreadable and is refused. 20,000 take about 50 ms. */
       readonly maxValues?: number | undefined

@@ -130,7 +130,7 @@ export const optionsShape = object({
       'Values that are what the document says (enumerations, UUIDs, numbers, dates, identifiers) are proved harmless and not searched; methods and media types come from the document. Free text, unknown names and values that are something else are searched in full.',
     ),
   maxBody: bytes(
-    'Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON and XML pass unlooked at.',
+    'Request body that is inspected, files aside; more is answered 413. Bodies of other kinds than forms, JSON, XML and, with our own rules, text pass unlooked at.',
   ).default(1_048_576),
   maxValues: z
     .number()

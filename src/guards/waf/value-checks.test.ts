@@ -45,6 +45,12 @@ describe('a value that the document binds', () => {
     ['a time', [format('date-time')], ['2026-11-22T16:00:00.000+01:00'], ['2026-11-22 or 1']],
     ['an enumeration', [values('asc', "it's; drop table")], ['asc', "it's; drop table"], ['ASC', 'asc ', '']],
     ['an identifier', [pattern('^[A-Za-z0-9_-]{1,64}$')], ['ord_42-b'], ['ord 42', 'ord.42', 'a'.repeat(129)]],
+    [
+      'a word that is an attack',
+      [pattern('^\\w+$')],
+      ['proto', 'rO0'],
+      ['__proto__', 'a__proto__b', 'rO0ABXNyABFqYXZh'],
+    ],
     ['a code', [length(3)], ['EUR'], ["E'R", 'EURO']],
   ])('%s is harmless where it is one, and suspect where not', (_, facts, harmless, suspect) => {
     const check = textCheck(form(facts))!

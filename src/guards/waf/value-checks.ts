@@ -36,7 +36,9 @@ const within =
   }
 
 const isNumber = within(number, numberLengthMax)
-const isWord = within(word, wordLengthMax)
+const ofWord = within(word, wordLengthMax)
+/** Among words these alone are an attack by themselves: the name that reaches every object's prototype, and a serialized Java object. */
+const isWord: Check = (value) => ofWord(value) && !value.includes('__proto__') && !value.startsWith('rO0AB')
 
 /** `true`, `1.5e3`, `null`, nothing: what is no text in JSON, as it is written. */
 export const isLiteral: Check = (value) => isNumber(value) || value === 'true' || value === 'false' || value === 'null'
