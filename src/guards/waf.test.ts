@@ -17,7 +17,7 @@ async function verdict(options: object, query: string, headers: Record<string, s
     query,
     headers: { host: 'api.example', 'user-agent': 'test', accept: '*/*', ...headers },
   })
-  const refusal = steps.requestHead!(exchange)
+  const refusal = await steps.requestHead!(exchange)
   steps.end!(exchange)
   return { exchange, refusal }
 }
@@ -81,7 +81,7 @@ describe('W3: what is read', () => {
     const operation = makeOperation({ method: 'POST', ...withBody(type) })
     const steps = await stepsFor({}, operation)
     const exchange = makeExchange({ operation, method: 'POST', headers, ...(http2 && { protocol: 'HTTP/2' as const }) })
-    steps.requestHead!(exchange)
+    await steps.requestHead!(exchange)
     return steps.readsRequestBody!(exchange)
   }
 
@@ -130,6 +130,32 @@ describe('W3: what is read', () => {
       )
     expect(ask('application/json')).toMatchObject({ code: 'gate.body-too-large' })
     expect(ask('multipart/form-data; boundary=b')).toBeUndefined()
+  })
+
+  test.each<[string, string, number, string | undefined]>([
+    ['a field up to the limit', '', 1_024, undefined],
+    ['a field beyond it', '', 1_025, 'gate.body-too-large'],
+    ['a file beyond it', '; filename="a.txt"', 1_025, undefined],
+  ])('of a multipart body all but files counts: %s', async (_, filename, bytes, code) => {
+    const operation = makeOperation({ method: 'POST', ...withBody('multipart/form-data') })
+    const steps = await stepsFor({ maxBody: '1KB' }, operation)
+    const head = `--b\r\nContent-Disposition: form-data; name="note"${filename}\r\n\r\n`
+    const end = '\r\n--b--\r\n'
+    const exchange = makeExchange({
+      operation,
+      method: 'POST',
+      headers: {
+        host: 'api.example',
+        accept: '*/*',
+        'user-agent': 'x',
+        'content-type': 'multipart/form-data; boundary=b',
+        'content-length': `${bytes}`,
+      },
+    })
+    expect(steps.requestHead!(exchange)).toBeUndefined()
+    exchange.requestBody = Buffer.from(head + 'x'.repeat(bytes - head.length - end.length) + end)
+    const refusal = steps.requestBody!(exchange) as { code: string } | undefined
+    expect(refusal?.code).toBe(code)
   })
 })
 

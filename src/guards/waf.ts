@@ -109,7 +109,7 @@ function stepsOf(operation: Operation, programAt: ProgramAt, options: WafOptions
       const inspection = exchange.get(slot)
       if (inspection === undefined || inspection.bodySeen) return undefined
       const body = exchange.requestBody!
-      // Files in a multipart body are not searched; what else is in it, is counted where it is read.
+      // Files in a multipart body are not searched; what else is in it counts where it is read.
       if (!inspection.multipart && body.length > maxBody) return refuseLarge(inspection, exchange)
       return inspectBody(inspection, body.length === 0 ? undefined : body, exchange)
     },

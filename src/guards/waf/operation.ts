@@ -55,6 +55,7 @@ export function refiner(
       const inForce = chosen.filter(({ endsAt }) => endsAt > nowMs)
       const refinement: Refinement = {
         variables,
+        requestBodyNoFilesBytesMax: options.maxBody,
         // In `observe` a rule that refuses must not keep the ones after it from being seen.
         ...(options.mode === 'observe' && base.settings.engine === 'On' && { engine: 'DetectionOnly' }),
         ...(inForce.length > 0 && { exclusions: inForce.map(({ refinement: one }) => one) }),

@@ -118,7 +118,7 @@ async function make(choice: FirewallChoice, log: Logger): Promise<Firewall> {
       argumentsMax: maxValues,
       // How much is read is the guard's to say, for each operation.
       requestBodyBytesMax: bodyBytesMax,
-      requestBodyNoFilesBytesMax: bodyBytesMax,
+      requestBodyLimitAction: 'Reject',
       responseBodyBytesMax: bodyBytesMax,
       responseBodyLimitAction: 'ProcessPartial',
     },

@@ -81,6 +81,8 @@ export interface Refinement {
   readonly shape?: RequestShape
   /** In place of what SecRuleEngine says. */
   readonly engine?: Settings['engine']
+  /** In place of what SecRequestBodyNoFilesLimit says. */
+  readonly requestBodyNoFilesBytesMax?: number
 }
 
 /** Whether a value, as bytes, cannot carry an attack. */
@@ -223,7 +225,7 @@ function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: 
   const program: Program = {
     ...core,
     evaluator: evaluatorOf(core),
-    refine({ variables, exclusions = [], shape, engine }) {
+    refine({ variables, exclusions = [], shape, engine, requestBodyNoFilesBytesMax }) {
       const removed = core.removed?.slice() ?? new Uint8Array(all.length)
       const without = core.exclusions?.slice() ?? []
       for (const { targets, ...exclusion } of exclusions) {
@@ -239,7 +241,11 @@ function toProgram(core: ProgramCore, all: readonly Rule[], evaluatorOf: (core: 
       return toProgram(
         {
           ...core,
-          settings: engine === undefined ? core.settings : { ...core.settings, engine },
+          settings: {
+            ...core.settings,
+            ...(engine !== undefined && { engine }),
+            ...(requestBodyNoFilesBytesMax !== undefined && { requestBodyNoFilesBytesMax }),
+          },
           base: variables === undefined ? core.base : createBase(core.layout, variables, core.base),
           removed: removed.includes(1) ? removed : undefined,
           exclusions: without.length === 0 ? undefined : without,
