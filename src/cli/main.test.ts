@@ -52,6 +52,12 @@ describe('main', () => {
     [['waf', 'instal'], '(Did you mean install?)'],
     [['waf', 'update', 'four'], 'four is no line: 4.25 or 4'],
     [['waf', 'install', '--from', './none.tar.gz'], 'There is no file ./none.tar.gz'],
+    [['waf', 'install', '--from', './src'], './src is a folder; --from takes a release as it is published'],
+    [
+      ['waf', 'install', '--key', './src', '--to', '/dev/null/x'],
+      './src is a folder; --key takes a public key in a file',
+    ],
+    [['waf', 'explain', './src'], './src is a folder; one request in a file is needed'],
     [['waf', 'install', '--signature', './x.asc'], '--signature goes with --from'],
     [['waf', 'install', '--key', './none.asc', '--to', '/dev/null/x'], 'there is no ./none.asc'],
     [['waf', 'test', './src/cli', '--rules', 'own', '--overrides', './none.yaml'], 'There is no file ./none.yaml'],

@@ -70,7 +70,9 @@ interface Test {
 function requestIn(file: string): { head: RequestHead; body: Buffer | undefined } {
   let bytes: Buffer
   try {
-    if (statSync(file).size > fileBytesMax) throw new Error(`${file} is larger than ${fileBytesMax} bytes`)
+    const found = statSync(file)
+    if (found.isDirectory()) throw new Error(`${file} is a folder; one request in a file is needed`)
+    if (found.size > fileBytesMax) throw new Error(`${file} is larger than ${fileBytesMax} bytes`)
     bytes = readFileSync(file)
   } catch (error) {
     throw new UsageError(messageOf(error))

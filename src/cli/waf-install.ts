@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { messageOf } from '../base/errors.ts'
@@ -146,11 +146,23 @@ function tarballOf({ from, signature }: SupplyOptions) {
     return undefined
   }
   if (!existsSync(from)) throw new UsageError(`There is no file ${from}.`)
+  if (isFolder(from)) {
+    throw new UsageError(
+      `${from} is a folder; --from takes a release as it is published, coreruleset-4.28.0-minimal.tar.gz. Rules that are unpacked run with \`waf: { crs: { path: ${from} } }\`.`,
+    )
+  }
   return { file: from, signature: signature ?? `${from}.asc` }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
 /** One change of the rules at a time, over all processes. */
 async function alone(options: SupplyOptions, change: (supply: Supply) => Promise<Change>): Promise<Change> {
+  if (options.key !== undefined && isFolder(options.key)) {
+    throw new UsageError(`${options.key} is a folder; --key takes a public key in a file`)
+  }
   const [directory, { withLock }] = await Promise.all([rulesDirectoryOf(options), import('../gate/tls/files.ts')])
   const key = options.key === undefined ? undefined : await readFile(options.key)
   const supply: Supply = {
