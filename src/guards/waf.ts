@@ -6,6 +6,7 @@ import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
 import type { Operation } from '../openapi/operation.ts'
 import type { RuleMatch } from '../traffic/passage.ts'
 import type { Interruption, RequestHead, Transaction } from '../waf/index.ts'
+import { warnOfIdleRules } from './idle-rules.ts'
 import { ruleMatch } from './waf/events.ts'
 import { bodyKinds, type ProgramAt, readExclusions, refiner } from './waf/operation.ts'
 import { optionsShape, type RootOptions, rootShape, type WafOptions } from './waf/options.ts'
@@ -32,9 +33,17 @@ export const waf: Guard<WafOptions, RootOptions> = {
     const choice = firewallChoice(options, (root ?? rootShape.parse({})).waf, host.stateDir)
     const { program, files } = await firewallFor(choice, host.log)
     host.watch(files)
-    const refine = refiner(program, options, readExclusions(options.exclusions, program, host.log))
+    const exclusions = readExclusions(options.exclusions, program, host.log)
+    const refine = refiner(program, options, exclusions)
+    const warnOfIdle = warnOfIdleRules(
+      exclusions.map(({ selects }, index) => ({ name: `waf.exclusions[${index}]`, selects })),
+      host,
+    )
     const slot = host.slot<Inspection>()
-    return (operation) => stepsOf(operation, refine(operation), options, slot)
+    return (operation) => {
+      warnOfIdle(operation.document)
+      return stepsOf(operation, refine(operation), options, slot)
+    }
   },
 }
 
@@ -160,29 +169,23 @@ function headOf(exchange: Exchange): RequestHead {
   }
 }
 
-/** The gate undoes the coding of what it looks at. */
+/** The gate undoes the coding of what it looks at, however many headers name it. */
 function withoutCoding(rawHeaders: readonly string[]): readonly string[] {
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.length === 16 && rawHeaders[i]!.toLowerCase() === 'content-encoding') {
-      return rawHeaders.toSpliced(i, 2)
-    }
-  }
-  return rawHeaders
+  const isCoding = (name: string) => name.length === 16 && name.toLowerCase() === 'content-encoding'
+  if (!rawHeaders.some((name, index) => index % 2 === 0 && isCoding(name))) return rawHeaders
+  return rawHeaders.filter((_, index) => !isCoding(rawHeaders[index - (index % 2)]!))
 }
 
 function requestVerdict(inspection: Inspection, exchange: Exchange): Verdict {
   const { transaction } = inspection
   const { interruption, detected, events } = transaction
-  if (events.length > inspection.eventsTold) {
-    const event = events[inspection.eventsTold]!
-    inspection.eventsTold = events.length
-    if (event.kind === 'budget') {
-      const refusal = { ...tooCostly, evidence: { limit: event.detail } }
-      if (interruption !== undefined) return refusal
-      exchange.observe(refusal)
-    } else if (event.kind === 'requestBodyLimit' && interruption?.ruleId === 0) {
-      return { ...bodyTooLarge, evidence: { limit: event.detail } }
-    }
+  while (inspection.eventsTold < events.length) {
+    const { kind, detail } = events[inspection.eventsTold++]!
+    if (kind !== 'budget' && kind !== 'requestBodyLimit') continue
+    const refusal = { ...(kind === 'budget' ? tooCostly : bodyTooLarge), evidence: { limit: detail } }
+    if (interruption?.ruleId === 0) return refusal
+    if (detected?.ruleId === 0) inspection.detectedTold = true
+    if (kind === 'budget' || detected?.ruleId === 0) exchange.observe(refusal)
   }
   if (interruption !== undefined) return refusalFor(interruption, transaction)
   if (detected === undefined || inspection.detectedTold) return undefined

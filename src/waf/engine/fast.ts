@@ -19,13 +19,17 @@ import { membersOf, txId, type VariableId, variableId, variableOf } from './vari
  */
 export function createFastEvaluator(): (core: ProgramCore) => Evaluator {
   const languageOf = rememberLanguages()
-  // What the refinements of a program have in common is worked out once.
+  // What the refinements of a program have in common is worked out once. Reloads come with other numbers, for ever.
   const courses = new Map<string, Plan>()
   const scans: Scan[] = []
   return (core) => {
     const key = keyOfCourse(core)
     let plan = courses.get(key)
     if (plan === undefined) {
+      if (courses.size >= coursesMax) {
+        courses.clear()
+        scans.length = 0
+      }
       const course = foldProgram(core)
       plan = { course, ...scanFor(course, core, languageOf, scans) }
       courses.set(key, plan)
@@ -34,6 +38,9 @@ export function createFastEvaluator(): (core: ProgramCore) => Evaluator {
     return (state, phase) => run(state, phase, found)
   }
 }
+
+/** Courses that are remembered; those in use live on with their programs. */
+const coursesMax = 1_024
 
 /** All that a course hangs on, of what refinements may change. */
 function keyOfCourse({ base, removed, exclusions }: ProgramCore): string {
