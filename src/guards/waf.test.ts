@@ -53,6 +53,18 @@ describe('W3: how the firewall stands', () => {
     expect(exchange.matches.map(({ rule }) => rule)).toEqual(expect.arrayContaining([...evidence.rules]))
   })
 
+  test('an exclusion for no operation of the document is told in the log, once', async () => {
+    const host = makeHost()
+    const exclusions = [
+      { rule: '4731000-4731999', match: '*', reason: 'a' },
+      { rule: '4731000-4731999', match: 'op:nosuch', reason: 'b' },
+    ]
+    const compile = await waf.setup(parse({ exclusions }), host, waf.root!.parse({}))
+    compile(makeOperation())
+    compile(makeOperation())
+    expect(host.warnings).toMatchObject([{ fields: { rule: 'waf.exclusions[1]' } }])
+  })
+
   test('observed, all rules speak and nothing is refused', async () => {
     const { refusal, exchange } = await verdict({ mode: 'observe' }, attack)
     expect(refusal).toBeUndefined()
