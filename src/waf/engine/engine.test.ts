@@ -792,6 +792,25 @@ describe.each(['plain', 'fast'] as const)('the %s evaluator:', (evaluator) => {
       expect(sent.events.map(({ detail }) => detail)).toEqual(['rules took more than 100 ms'])
     })
 
+    test('of time is looked at between the tests of one long value, too', () => {
+      let time = 0
+      const now = () => {
+        time += 10
+        return time
+      }
+      const many = Array.from(
+        { length: 60 },
+        (_, i) => `SecRule ARGS "@rx [b-y]{${i + 1}}z" "id:${i + 1},phase:2,pass"`,
+      )
+      const uri = `/?q=${'by'.repeat(3_000)}z`
+      const program = programOf(many.join('\n'), { now, budget: { millisecondsMax: 100 } })
+      const transaction = program.begin(send(program, uri).head)
+      transaction.requestHead()
+      transaction.requestBody(undefined)
+      const looks = evaluator === 'fast' ? 1 : 0
+      expect(transaction.events.filter(({ kind }) => kind === 'budget')).toHaveLength(looks)
+    })
+
     test('of one phase that is spent leaves nothing for the next', () => {
       const program = programOf(`${rules}\nSecRule ARGS "@rx (?:a|b)*d" "id:3,phase:2,deny"`, {
         budget: { stepsMax: 250 },

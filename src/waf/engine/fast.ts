@@ -9,7 +9,7 @@ import { runPlain } from './plain.ts'
 import type { CompiledCondition, CompiledRule, Evaluator, ProgramCore } from './program.ts'
 import type { State } from './state.ts'
 import { type CompiledTarget, isExcluded, isSelected, type Selection, selectMembers } from './target.ts'
-import { tick } from './time.ts'
+import { checkTime, tick } from './time.ts'
 import { membersOf, txId, type VariableId, variableId, variableOf } from './variables.ts'
 
 /**
@@ -214,6 +214,7 @@ function keyFor(test: number, variable: VariableId): number {
 function scanVariables(state: State, findings: Findings, plan: Plan, variables: readonly VariablePlan[]): void {
   const { scanner } = plan
   scanner.novelLeft = novelMax
+  scanner.pause = () => checkTime(state)
   for (const { variable, others, proved, named, holdsNames } of variables) {
     for (const one of membersOf(state, variable)) {
       const unnamed = one.proved ? proved : others

@@ -86,6 +86,8 @@ export interface Beginning {
 
 /** Entries that one profile keeps; beyond them it begins anew. An attacker can make up class sets. */
 const entriesMax = 4_096
+/** Texts up to this length take microseconds each. */
+const shortBytesMax = 4_096
 const marksMax = 0xffffffff
 
 /**
@@ -97,6 +99,8 @@ export class Scanner {
   /** Tests that match the value last scanned, in one of the forms that they look at; in no order: the first `count`. */
   readonly found: Int32Array
   count = 0
+  /** Called before each long look at a long text; may throw to end the scan. */
+  pause: () => void = () => undefined
   /** How many class sets unknown so far may still be worked out for this request; then coarser ones serve. */
   novelLeft = 0
 
@@ -267,6 +271,7 @@ export class Scanner {
     const { transformation, altersHere, altersEmpty, growth } = stage
     if (before.length * growth < bytesMin) return
     if (peek !== undefined && (altersHere & classesBefore) !== 0 && this.#decodesToNothing(before, peek)) return
+    if (before.length > shortBytesMax) this.pause()
     let text = before
     let classes = classesBefore
     if (altersEmpty || (altersHere & classesBefore) !== 0) text = transformation!.apply(before)
@@ -374,6 +379,7 @@ export class Scanner {
   #find(test: number, text: string): void {
     if (this.#seenTest[test] === this.#value || this.#tried[test] === this.#text) return
     this.#tried[test] = this.#text
+    if (text.length > shortBytesMax) this.pause()
     const { operator } = this.tests[test]!
     if (!(this.#minds[test] === 1 ? this.#matchesExactly(this.tests[test]!) : operator.test(text))) return
     this.#seenTest[test] = this.#value
