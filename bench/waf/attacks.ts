@@ -409,10 +409,7 @@ function literals(mirror: Mirror, wanted: RegExp): readonly string[] {
   const part = `(?:${literal}|[A-Za-z_][\\w.]*(?:\\([^()"]*\\))?|\\d+)`
   const joined = new RegExp(`(?:${part}\\s*\\+\\s*)*${literal}(?:\\s*\\+\\s*${part})*`, 'g')
   // Patterns that look for evidence, names of messages and log lines are no payloads.
-  const other = new RegExp(
-    `(?:Pattern\\.compile|getString|getMessage|LOGGER\\.\\w+|matches|contains|@\\w+)\\s*\\([^;{]*?[;{]`,
-    'g',
-  )
+  const other = /(?:Pattern\.compile|getString|getMessage|LOGGER\.\w+|matches|contains|@\w+)\s*\([^;{]*?[;{]/g
   return mirror
     .readAll(wanted)
     .flatMap((file) => [
@@ -431,7 +428,7 @@ function literals(mirror: Mirror, wanted: RegExp): readonly string[] {
 const javaText = (text: string) =>
   text
     .replace(/\\u([0-9a-fA-F]{4})/g, (_, hex: string) =>
-      Buffer.from(String.fromCharCode(Number.parseInt(hex, 16))).latin1Slice(),
+      Buffer.from(String.fromCharCode(Number.parseInt(hex, 16))).toString('latin1'),
     )
     .replace(/\\(.)/g, (_, letter: string) => ({ n: '\n', r: '\r', t: '\t', 0: '\0' })[letter] ?? letter)
     .replace(/<<<<[A-Z_]+>>>>|\{0\}|%s|%d/g, '1')
@@ -469,7 +466,7 @@ function nuclei(folder: string) {
           for (const [key, member] of Object.entries(value)) walk(member, taken || key === 'payloads' || key === 'fuzz')
       }
       walk(parseDocument(Buffer.from(file, 'latin1').toString(), { logLevel: 'silent' }).toJS(), false)
-      return found.filter((text) => !text.includes('{{')).map((text) => Buffer.from(text).latin1Slice())
+      return found.filter((text) => !text.includes('{{')).map((text) => Buffer.from(text).toString('latin1'))
     })
 }
 
@@ -592,7 +589,7 @@ function portSwigger(mirror: Mirror): readonly string[] {
     else if (typeof value === 'object' && value !== null)
       for (const [key, item] of Object.entries(value))
         if ((key === 'code' || key === 'vector') && typeof item === 'string')
-          found.push(Buffer.from(item).latin1Slice())
+          found.push(Buffer.from(item).toString('latin1'))
         else walk(item)
   }
   // Not: what does not work any more, what needs an upload, and what is a property's name without a value.
@@ -620,7 +617,7 @@ function sqlmap(mirror: Mirror): readonly string[] {
       .replace(/\[GENERIC_SQL_COMMENT\]/g, '-- kXqz')
       .replace(/\[CHAR\]/g, 'NULL')
       .replace(/\[[A-Z_]+\d*\]/g, '1')
-  const unescape = (text: string) =>
+  const unescaped = (text: string) =>
     text
       .replace(/&lt;/g, '<')
       .replace(/&gt;/g, '>')
@@ -630,8 +627,8 @@ function sqlmap(mirror: Mirror): readonly string[] {
   const found: string[] = []
   for (const path of mirror.files(/^data\/xml\/payloads\/.*\.xml$/)) {
     for (const [, test = ''] of mirror.read(path).matchAll(/<test>([\s\S]*?)<\/test>/g)) {
-      const payload = unescape(/<payload>([\s\S]*?)<\/payload>/.exec(test)?.[1] ?? '')
-      const comment = unescape(/<comment>([\s\S]*?)<\/comment>/.exec(test)?.[1] ?? '')
+      const payload = unescaped(/<payload>([\s\S]*?)<\/payload>/.exec(test)?.[1] ?? '')
+      const comment = unescaped(/<comment>([\s\S]*?)<\/comment>/.exec(test)?.[1] ?? '')
       const columns = /<columns>/.test(test)
       const core = columns ? 'UNION ALL SELECT NULL,NULL,CONCAT(0x71,user(),0x71),NULL' : payload
       if (core === '') continue
@@ -734,7 +731,7 @@ function gotestwaf(mirror: Mirror): readonly Attack[] {
     if (!encoders.has('URL') && !encoders.has('Plain')) continue
     for (const payload of test.payload ?? []) {
       if (typeof payload !== 'string') continue
-      const bytes = Buffer.from(payload).latin1Slice()
+      const bytes = Buffer.from(payload).toString('latin1')
       for (const holder of test.placeholder ?? []) {
         const at = placeOf[typeof holder === 'string' ? holder : (Object.keys(holder)[0] ?? '')]
         if (at === undefined) continue
@@ -792,7 +789,7 @@ export function wafBypassRequests(
     const blocked = entry.BLOCKED !== false
     for (const [zone, value] of Object.entries(entry)) {
       if (typeof value !== 'string' || value === '') continue
-      const payload = Buffer.from(value.replaceAll('%RND%', '7f3a')).latin1Slice()
+      const payload = Buffer.from(value.replaceAll('%RND%', '7f3a')).toString('latin1')
       const request = wafBypassRequest(zone, payload)
       if (request !== undefined) made.push({ zone: zone.toLowerCase(), payload, request, blocked })
     }

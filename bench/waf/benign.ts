@@ -25,7 +25,7 @@ export interface Benign {
 
 type Sets = Record<'development' | 'held-out', Benign[]>
 
-const latin1 = (text: string) => Buffer.from(text, 'utf8').latin1Slice()
+const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1')
 const utf8 = (bytes: string) => Buffer.from(bytes, 'latin1').toString('utf8')
 const examplesMax = 2500
 

@@ -57,9 +57,9 @@ function readBlobs(directory: string, paths: readonly string[]): readonly string
     const end = stdout.indexOf(10, at)
     if (end === -1) break
     // `<id> blob <size>`, or `<name> missing`.
-    const size = / blob (\d+)$/.exec(stdout.latin1Slice(at, end))?.[1]
+    const size = / blob (\d+)$/.exec(stdout.toString('latin1', at, end))?.[1]
     const length = Number(size ?? 0)
-    texts.push(stdout.latin1Slice(end + 1, end + 1 + length))
+    texts.push(stdout.toString('latin1', end + 1, end + 1 + length))
     at = end + 1 + (size === undefined ? 0 : length + 1)
   }
   return texts

@@ -28,7 +28,7 @@ export function requestOf(
 /** A payload as a string of JSON: decoded, where that gives text; JSON has no place for bytes that are no UTF-8 (RFC 8259, section 8.1). */
 const quoteJson = (payload: string) => {
   const decoded = textOf(percentDecode(payload))
-  return Buffer.from(JSON.stringify(decoded ?? textOf(payload) ?? payload), 'utf8').latin1Slice()
+  return Buffer.from(JSON.stringify(decoded ?? textOf(payload) ?? payload), 'utf8').toString('latin1')
 }
 
 const textOf = (bytes: string) => {
