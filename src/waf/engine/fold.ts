@@ -149,6 +149,7 @@ function outcomeAtLoad(state: State, rule: CompiledRule): boolean | undefined {
   if (head === undefined || !looksAtTxOnly(head)) return undefined
   const before = state.tx.values.slice()
   const matches = state.matches.length
+  const events = state.events.length
   const restore = () => {
     before.forEach((value, slot) => {
       state.tx.values[slot] = value
@@ -161,6 +162,11 @@ function outcomeAtLoad(state: State, rule: CompiledRule): boolean | undefined {
   // What `ctl` takes out is for requests to find out: the rule that says so may itself be taken out by then.
   const conditions = (sure ? rule.conditions : [head]).map((condition) => ({ ...condition, controls: [] }))
   const isMatch = evaluateRule(state, { ...rule, conditions }, selectAll)
+  if (state.events.length > events) {
+    // An operator makes no sense. Requests are to be told.
+    state.events.length = events
+    return restore()
+  }
   if (!isMatch) return sure && !rule.conditions.every(doesTxOnly) ? restore() : false
   return sure && rule.conditions.every(doesTxOnly) && isQuiet(rule) ? true : restore()
 }

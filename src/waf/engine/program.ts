@@ -347,35 +347,40 @@ const operatorsMax = 64
 /** A longer argument is nobody's host name or list of methods, but somebody's try to make compiling expensive. */
 const argumentLengthMax = 4_096
 
+/** An operator of an expanded argument, or what is wrong with that. */
+interface Made {
+  readonly operator: Operator
+  readonly problem?: string
+}
+
 const never: Operator = { test: () => false }
 
 function dynamicOperator(use: OperatorUse, argument: Macro, context: Context): (state: State) => Operator {
-  const known = new Map<string, Operator>()
+  const known = new Map<string, Made>()
+  const told = new WeakSet<State>()
   let lastText: string | undefined
-  let last = never
-  const make = (text: string, state: State): Operator => {
+  let last: Made = { operator: never }
+  const make = (text: string): Made => {
     try {
-      if (text.length <= argumentLengthMax) return operatorOf(use, text, context)
-      state.events.push({ kind: 'rule', detail: `the argument of @${use.name} is too long` })
+      if (text.length <= argumentLengthMax) return { operator: operatorOf(use, text, context) }
+      return { operator: never, problem: `the argument of @${use.name} is too long` }
     } catch {
-      state.events.push({
-        kind: 'rule',
-        detail: `the argument of @${use.name} makes no sense once its macros are expanded`,
-      })
+      return { operator: never, problem: `the argument of @${use.name} makes no sense once its macros are expanded` }
     }
-    return never
   }
   return (state) => {
     const text = argument.expand(state)
-    if (text === lastText) return last
-    let operator = known.get(text)
-    if (operator === undefined) {
-      operator = make(text, state)
+    if (text !== lastText) {
+      lastText = text
+      last = known.get(text) ?? make(text)
       if (known.size >= operatorsMax) known.clear()
-      known.set(text, operator)
+      known.set(text, last)
     }
-    lastText = text
-    last = operator
-    return operator
+    // What was wrong for one request is for the next, too; each is told so, but not for each of its values.
+    if (last.problem !== undefined && !told.has(state)) {
+      told.add(state)
+      state.events.push({ kind: 'rule', detail: last.problem })
+    }
+    return last.operator
   }
 }
