@@ -147,21 +147,23 @@ function runCourse(state: State, findings: Findings, plan: Plan, phase: Phase, s
     const { rule } = step
     if (isProvedIdle(rule, findings, plan) || state.removed?.[rule.index] === 1) continue
     const next = follow(state, plan, step)
-    if (next >= 0) return runRules(state, findings, plan, phase, next)
+    if (next < 0) return runRules(state, findings, plan, phase, ~next)
+    if (next !== step.at + 1) i = step.rejoins - 1
   }
   findings.offCourse = false
 }
 
-/** Evaluates a rule; -1 where all that was known at load is still known, else where to go on without that knowledge. */
-function follow(state: State, plan: Plan, { rule, at, watched, expected, takesOut }: Step & { kind: 'rule' }): number {
+/** Evaluates a rule, and tells which one is next; bitwise inverted (`~`) where what was known at load is known no more. */
+function follow(state: State, plan: Plan, step: Step & { kind: 'rule' }): number {
+  const { rule, at, watched, expected, takesOut, rejoins } = step
   const { removed, exclusions, engine } = state
   tick(state)
   const next = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
-  if (next !== at + 1) return next
-  if (takesOut && (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)) return next
+  if (next !== at + 1 && rejoins < 0) return ~next
+  if (takesOut && (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)) return ~next
   const { values } = state.tx
-  for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== expected[i]) return next
-  return -1
+  for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== expected[i]) return ~next
+  return next
 }
 
 function runRules(state: State, findings: Findings, plan: Plan, phase: Phase, from: number): void {

@@ -36,6 +36,11 @@ export type Step =
       readonly expected: readonly (string | undefined)[]
       /** Whether it may take out rules, or change what known ones look at. */
       readonly takesOut: boolean
+      /**
+       * Index of the step to go on with where it matches and skips rules; -1: what it skips was known at load, and is known
+       * no more. Rules that look for an error page in a response skip whatever would tell whose it is on nearly each one.
+       */
+      readonly rejoins: number
     }
 
 export const phases: readonly Phase[] = [1, 2, 3, 4, 5]
@@ -51,8 +56,11 @@ export function foldProgram(program: ProgramCore): Course {
   const read = new Set<number>()
   const known = new Set<number>()
   const found = phases.map((phase) => walk(state, phase, read, known))
-  const finish = (steps: readonly Draft[]) =>
-    steps.map((step) => (step.kind === 'set' ? step : watch(step, read, known, program)))
+  const finish = ({ steps, stepAt }: Walk) =>
+    steps.map((step, index) => {
+      if (step.kind === 'set') return step
+      return { ...watch(step, read, known, program), rejoins: rejoinsAt(steps, index, stepAt.get(step.rule.next)) }
+    })
   return {
     phases: {
       1: finish(found[0]!),
@@ -85,15 +93,33 @@ const nobody = {
   receivedAt: 0,
 }
 
+interface Walk {
+  readonly steps: readonly Draft[]
+  /** The step that comes next at a place that rules skip to, by its index in the phase, if the walk came by. */
+  readonly stepAt: ReadonlyMap<number, number>
+}
+
+/** A skip stays on course if it leaves out nothing but rules that on course match nothing. */
+function rejoinsAt(steps: readonly Draft[], from: number, to: number | undefined): number {
+  if (to === undefined || to <= from) return -1
+  return steps.slice(from + 1, to).every(({ kind }) => kind === 'rule') ? to : -1
+}
+
 /** Runs one phase; `read` takes what known outcomes hang on and set, `folded` the indexes of the rules whose outcomes are known. */
-function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>): Draft[] {
+function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>): Walk {
   const rules = state.program.phases[phase]
   const steps: Draft[] = []
+  const stepAt = new Map<number, number>()
+  const skippedTo = new Set(rules.map(({ next }) => next))
   let known = state.tx.values.slice()
   let matched: (Step & { kind: 'set' })['matched']
   state.phase = phase
   let at = 0
   while (at < rules.length) {
+    if (skippedTo.has(at)) {
+      settle()
+      stepAt.set(at, steps.length)
+    }
     const rule = rules[at]!
     if (state.removed?.[rule.index] === 1) {
       at++
@@ -113,7 +139,7 @@ function walk(state: State, phase: Phase, read: Set<number>, folded: Set<number>
     at = outcome ? rule.next : at + 1
   }
   settle()
-  return steps
+  return { steps, stepAt }
 
   /** What the rules behind the last step have set is one step of its own. */
   function settle(): void {
@@ -131,7 +157,7 @@ function watch(
   read: ReadonlySet<number>,
   folded: ReadonlySet<number>,
   { layout: { names }, rules }: ProgramCore,
-): Step {
+): Omit<Step & { kind: 'rule' }, 'rejoins'> {
   const watched = [...read].filter((slot) => mayWrite(rule, slot, names[slot]!))
   return {
     kind: 'rule',
