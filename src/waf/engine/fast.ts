@@ -160,7 +160,8 @@ function follow(state: State, plan: Plan, step: Step & { kind: 'rule' }): number
   tick(state)
   const next = evaluateRule(state, rule, plan.select) ? finishRule(state, rule) : at + 1
   if (next !== at + 1 && rejoins < 0) return ~next
-  if (takesOut && (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine)) return ~next
+  if (takesOut && (state.removed !== removed || state.exclusions !== exclusions || state.engine !== engine))
+    return ~next
   const { values } = state.tx
   for (let i = 0; i < watched.length; i++) if (values[watched[i]!] !== expected[i]) return ~next
   return next
