@@ -1,13 +1,14 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError, ConfigErrors, type Place } from '../base/errors.ts'
+import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import { checkPolicy, type Policy } from '../config/policy.ts'
 import type { ApiSettings, UpstreamSettings } from '../config/settings.ts'
 import { createCompiler, mergeOptions } from '../gate/compile.ts'
 import type { Load } from '../gate/gate.ts'
-import type { Guard, Host } from '../gate/guard.ts'
+import type { Guard, Host, LocalIssuer } from '../gate/guard.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
 import { strayLook } from '../gate/stray.ts'
 import { createUpstream, type Upstream } from '../gate/upstream.ts'
@@ -17,6 +18,7 @@ import { loadDocument, policyPlace, unlistedOperations } from '../openapi/index.
 import type { ApiDocument } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
+import type { KeyRing } from '../vault/index.ts'
 import { denialMount } from './denials.ts'
 
 /** What outlives a reload and is handed to every load. */
@@ -25,6 +27,12 @@ export interface Foundation {
   readonly counters: Counters
   readonly log: Logger
   readonly now: Clock
+  /** Takes security events. Default: nobody listens. */
+  readonly tell?: Tell
+  /** The token service of this process, where there is one. */
+  readonly localIssuer?: LocalIssuer | undefined
+  /** The keys of this gate, opened on first use. */
+  readonly vault: () => Promise<KeyRing>
 }
 
 /** One document that is served, with what the configuration says of it. */
@@ -103,7 +111,8 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
     const mounts: Mount[] = []
     for (const one of served) mounts.push(await mountApi(one, config, foundation, { guards, made, ...given }))
     const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
-    for (const named of hosts) mounts.push(await denialMount(named, hostFor('portcullis', foundation, made)))
+    for (const named of hosts)
+      mounts.push(await denialMount(named, hostFor({ api: 'portcullis', prefix: '', hosts: named }, foundation, made)))
     const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files), ...made.files])]
     return { router: createRouter(mounts), stray: strayLook(mounts), close, mounts, served, files }
   } catch (error) {
@@ -166,12 +175,21 @@ interface Made {
   readonly stateDir: string
 }
 
-function hostFor(api: string, foundation: Foundation, { slots, releases, files, stateDir }: Made): Host {
-  const { now, store, counters, log } = foundation
+function hostFor(
+  { api, prefix, hosts }: Pick<Mount, 'api' | 'prefix' | 'hosts'>,
+  foundation: Foundation,
+  { slots, releases, files, stateDir }: Made,
+): Host {
+  const { now, store, counters, log, vault, tell = () => {}, localIssuer } = foundation
   return {
+    tell,
+    localIssuer,
+    prefix,
+    hosts,
     now,
     store,
     counters,
+    vault,
     log,
     api,
     stateDir,
@@ -202,7 +220,11 @@ async function mountApi(
       hint: 'add `upstream: http://host:port`',
     })
   }
-  const host = hostFor(api, foundation, made)
+  const chosen = version === undefined ? undefined : settings.versions?.[version]
+  const written = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
+  const prefix = written === '/' ? '' : written.replace(/\/$/, '')
+  const hosts = chosen?.host === undefined ? settings.host : [chosen.host.toLowerCase()]
+  const host = hostFor({ api, prefix, hosts }, foundation, made)
   const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
@@ -217,13 +239,11 @@ async function mountApi(
   )
   const upstream = given ?? createUpstream(upstreamSettings!, foundation)
   made.releases.push(() => upstream.close())
-  const chosen = version === undefined ? undefined : settings.versions?.[version]
-  const prefix = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
   return {
     api,
     version,
-    hosts: chosen?.host === undefined ? settings.host : [chosen.host.toLowerCase()],
-    prefix: prefix === '/' ? '' : prefix.replace(/\/$/, ''),
+    hosts,
+    prefix,
     upstreamPrefix: document.basePath,
     header: chosen?.header === undefined ? undefined : { ...chosen.header, name: chosen.header.name.toLowerCase() },
     mediaType: chosen?.mediaType?.toLowerCase(),

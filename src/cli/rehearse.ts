@@ -1,5 +1,6 @@
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
+import { type KeyRing, masterKeyFrom, openKeyRing, passingKey } from '../vault/index.ts'
 import { type BuiltLoad, buildLoad } from './load.ts'
 import { redactError } from './redact.ts'
 
@@ -12,7 +13,11 @@ export async function rehearse<T>(config: Config, log: Logger, use: (load: Built
   const store = await openStore('sqlite::memory:', { log })
   const counters = await openCounters('memory', { log })
   try {
-    const load = await buildLoad(config, { store, counters, log, now: Date.now }).catch((error) => {
+    await refuseBadKey(config)
+    const now = Date.now
+    let opening: Promise<KeyRing> | undefined
+    const vault = () => (opening ??= openKeyRing({ store, master: passingKey(), now, log }))
+    const load = await buildLoad(config, { store, counters, log, now, vault }).catch((error) => {
       throw redactError(error, config.redact)
     })
     try {
@@ -24,4 +29,12 @@ export async function rehearse<T>(config: Config, log: Logger, use: (load: Built
     await counters.close()
     await store.close()
   }
+}
+
+/** A master key that could not be read would stop the start; a command is not asked for a rehearsal. */
+async function refuseBadKey({ settings }: Config): Promise<void> {
+  const stateDir = ''
+  const embeddedStore = settings.store.url.startsWith('sqlite:')
+  const master = await masterKeyFrom(settings.secrets, stateDir, { embeddedStore })
+  master.close()
 }

@@ -13,6 +13,7 @@ import { openCounters, openStore } from '../store/open.ts'
 import type { Sink } from '../traffic/passage.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
+import { vaultOf } from './vault.ts'
 import { packageVersion } from './version.ts'
 
 /** Where a gate can be reached. */
@@ -78,7 +79,10 @@ async function bringUp(
   opened.push(() => store.close())
   const counters = await countersFor(config, log)
   opened.push(() => counters.close())
-  const foundation: Foundation = { store, counters, log, now }
+  const vault = vaultOf(config, { store, stateDir, log, now })
+  opened.push(async () => vault.close())
+  await vault.refuseWrongKey()
+  const foundation: Foundation = { store, counters, log, now, vault: vault.open }
   let load = await buildLoad(config, foundation)
   opened.push(() => load.close())
   tellDocuments(load, log)
@@ -190,6 +194,7 @@ async function bringUp(
         await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
         await gate.close()
         await watch.close()
+        vault.close()
         await counters.close()
         await store.close()
       })().catch((error) => log.error('The gate did not stop cleanly.', { error: messageOf(error) }))

@@ -8,6 +8,7 @@ import { openCounters, openStore } from '../store/open.ts'
 import { createWatch } from '../watch/index.ts'
 import { buildLoad, type Foundation, stateDirOf } from './load.ts'
 import { type Running, type ServeOptions, serve } from './serve.ts'
+import { vaultOf } from './vault.ts'
 import { packageVersion } from './version.ts'
 
 /*
@@ -32,7 +33,9 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
   const stateDir = given.stateDir ?? stateDirOf(first)
   const store = await openStore(first.settings.store.url, { log })
   const counters = await openCounters('memory', { log })
-  const foundation: Foundation = { store, counters, log, now }
+  const vault = vaultOf(first, { store, stateDir, log, now })
+  await vault.refuseWrongKey()
+  const foundation: Foundation = { store, counters, log, now, vault: vault.open }
   const stopCounting = serveCounters(cluster, counters)
   // Built and never served: what does not hold here is not handed to the workers.
   let load = await buildLoad(first, foundation)
@@ -105,6 +108,7 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
         stopCounting()
         await load.close()
         await watch.close()
+        vault.close()
         await counters.close()
         await store.close()
       })()

@@ -114,6 +114,18 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A user cannot be made so',
     help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
   },
+  P1050: {
+    title: 'A shared store has no master key',
+    help: 'Several machines that share a PostgreSQL store must seal with the same master key, so none of them makes one by itself. Make one with `openssl rand -base64 32 > master.key && chmod 600 master.key`, bring it to every machine as you bring other secrets, and write `secrets: { sealWith: { file: ./master.key } }`, `sealWith: "${MASTER_KEY}"`, or a KMS as `sealWith: { command: [program, argument] }`.',
+  },
+  P1051: {
+    title: 'The master key cannot be used',
+    help: 'It is 32 bytes, written in base64 (43 or 44 characters) or hexadecimal (64), in a file that only its owner, and at most its group, may read: `openssl rand -base64 32 > master.key && chmod 600 master.key`.',
+  },
+  P1052: {
+    title: 'The master key does not open the vault in this store',
+    help: 'The keys in the store were sealed with another master key. Nothing was changed. Give the gate that key: restore the file from its backup, or correct `secrets.sealWith`; after `portcullis keys reseal` it is the new one. Where `sealWith` is a command, see that the program answers. If the old key is lost for good, what was sealed with it is lost as well: begin with an empty store.',
+  },
   P1078: {
     title: 'ACME cannot be used like this',
     help: '`tls.acme` obtains certificates by http-01 and tls-alpn-01, for host names that lead to this machine; not for addresses, and not for wildcards, which need a DNS challenge. The directory is an https URL.',

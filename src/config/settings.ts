@@ -321,6 +321,32 @@ export const telemetryShape = object({
   .prefault({})
   .describe('What is told of the traffic, and where.')
 
+const secretsShape = object({
+  sealWith: z
+    .union([
+      z
+        .string()
+        .describe('The key itself, 32 bytes in base64 or hexadecimal: `${file:./master.key}`, `${MASTER_KEY}`.'),
+      object({ file: file('A file that holds the key and that others may not read (mode 600).') }),
+      object({
+        command: z
+          .array(z.string().min(1))
+          .min(1)
+          .max(32)
+          .describe(
+            'Program and arguments. It reads `wrap` or `unwrap` and a line of base64, and writes one line of base64.',
+          ),
+        timeout: duration('How long one answer may take.').default(10_000),
+      }).describe('A program that stands for a key it does not give away: a KMS, an HSM.'),
+    ])
+    .optional()
+    .describe(
+      'The master key: what every key that the gate keeps in its store is sealed with. Default, with the SQLite store: `master.key` in `stateDir`, made with mode 600.',
+    ),
+})
+  .prefault({})
+  .describe('How the gate keeps its own keys.')
+
 export const rootShape = {
   $schema: z.string().optional().describe('The JSON Schema that editors check this file with.'),
   extends: z
@@ -352,6 +378,7 @@ export const rootShape = {
   })
     .prefault({})
     .describe('Durable state.'),
+  secrets: secretsShape,
   counters: object({
     url: z.string().default('memory').describe('Where limits count: `memory`, or redis://… for several machines.'),
   })
@@ -370,6 +397,7 @@ export interface Settings {
   readonly connection: ConnectionLimits
   readonly stateDir?: string | undefined
   readonly store: { readonly url: string }
+  readonly secrets: z.output<typeof secretsShape>
   readonly counters: { readonly url: string }
   readonly workers: number
   readonly drain: number

@@ -1,10 +1,12 @@
 import type { Clock } from '../base/clock.ts'
+import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import type { Shape } from '../config/language.ts'
 import type { Operation } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
 import type { RuleMatch } from '../traffic/passage.ts'
+import type { KeyRing } from '../vault/index.ts'
 import type { Exchange, Slot } from './exchange.ts'
 import type { Stray } from './stray.ts'
 import type { Verdict } from './verdict.ts'
@@ -90,14 +92,35 @@ export interface ResponsePart {
   readonly step: Step
 }
 
+/** An issuer of tokens in the same process. */
+export interface LocalIssuer {
+  readonly issuer: string
+  /** Its public keys now, as a JWK set. */
+  readonly jwks: () => JwkSet | Promise<JwkSet>
+}
+
+interface JwkSet {
+  readonly keys: readonly unknown[]
+}
+
 /** Everything a guard may touch outside its arguments. */
 export interface Host {
   readonly now: Clock
   readonly store: Store
   readonly counters: Counters
+  /** The keys of this gate, opened on first use. */
+  readonly vault: () => Promise<KeyRing>
   readonly log: Logger
+  /** Takes what whoever answers for security wants to know of, and that is no request. */
+  readonly tell: Tell
   /** The name of the API whose options are being set up, for keys in shared stores. */
   readonly api: string
+  /** Where the API stands on the gate: `/v2`, or nothing at the root. */
+  readonly prefix: string
+  /** The names that the API answers to, in lower case; `undefined`: every name. */
+  readonly hosts: readonly string[] | undefined
+  /** The token service of this process, whose keys need no question over the network. */
+  readonly localIssuer: LocalIssuer | undefined
   /** Where the gate keeps what it makes itself, and what was installed for it. */
   readonly stateDir: string
   /** Files that were read for the options: a change in one of them calls for a reload. */

@@ -6,6 +6,7 @@ import { canonicalAddress, parseIpRange, RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import { buildLoad, stateDirOf } from '../cli/load.ts'
 import { createLogger } from '../cli/logger.ts'
+import { vaultOf } from '../cli/vault.ts'
 import type { ConfigInput } from '../config/input.ts'
 import { type Config, loadConfig } from '../config/load.ts'
 import { upstreamShape } from '../config/settings.ts'
@@ -87,7 +88,10 @@ export async function createEngine(options: ProtectOptions): Promise<Engine> {
     const store = keep(await openStore(settings.store.url, { log }))
     const counters = keep(await openCounters(settings.counters.url, { log }))
     const watch = keep(await createWatch(settings.telemetry, { log, now, stateDir: stateDirOf(config) }))
-    const load = await buildLoad(config, { store, counters, log, now }, { upstream: inProcess() })
+    const vault = vaultOf(config, { store, stateDir: stateDirOf(config), log, now })
+    keep({ close: async () => vault.close() })
+    await vault.refuseWrongKey()
+    const load = await buildLoad(config, { store, counters, log, now, vault: vault.open }, { upstream: inProcess() })
     const gate = createGate(load, { sink: watch.sink, now, log })
     return engineOf(gate, config, log, release)
   } catch (error) {
