@@ -144,6 +144,22 @@ describe('both evaluators say the same of', () => {
       [[5, 7, 8], [3, 8], [3, 7, 8], [8]],
     ],
     [
+      'a rule that skips what matches nothing on most requests, and what is known behind it',
+      `SecAction "id:1,phase:1,pass,nolog,setvar:tx.a=1"
+      SecRule ARGS:a "!@streq x" "id:2,phase:1,pass,nolog,skipAfter:END"
+      SecRule ARGS:a "@rx ^x" "id:3,phase:1,pass,setvar:tx.a=2"
+      SecMarker END
+      SecRule TX:a "@eq 1" "id:4,phase:1,pass,nolog,setvar:tx.b=1"
+      SecAction "id:5,phase:1,pass,msg:'%{MATCHED_VAR} %{TX.b}'"
+      SecRule &TX:b "@eq 1" "id:6,phase:2,pass"`,
+      [exchangeOf('/?a=x'), exchangeOf('/?a=y'), exchangeOf('/')],
+      [
+        [3, 5],
+        [5, 6],
+        [5, 6],
+      ],
+    ],
+    [
       'rules that a request takes out, folded and open ones, by id, range and tag',
       `SecRule ARGS:a "@streq id" "id:1,phase:1,pass,nolog,ctl:ruleRemoveById=5"
       SecRule ARGS:a "@streq range" "id:2,phase:1,pass,nolog,ctl:ruleRemoveById=5-7"
