@@ -47,6 +47,9 @@ function startCluster() {
           const { retryAfterMs } = taken
           return { ...taken, retryAfterMs: retryAfterMs === 'never' ? Number.POSITIVE_INFINITY : retryAfterMs }
         },
+        draw: (key, amount) => ask({ do: 'draw', key, amount }),
+        pour: (key, amount, more, ttlMs) => ask({ do: 'pour', key, amount, more, ttlMs }),
+        drain: (key) => ask({ do: 'drain', key }),
         async close() {},
       }
     },

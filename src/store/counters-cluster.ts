@@ -1,5 +1,14 @@
 import type { Cluster, Worker } from 'node:cluster'
-import { boundedKey, type Counters, CountersUnavailable, checkRate, type Rate, type Taken } from './counters.ts'
+import {
+  boundedKey,
+  type Counters,
+  CountersUnavailable,
+  checkAmounts,
+  checkRate,
+  type Drawn,
+  type Rate,
+  type Taken,
+} from './counters.ts'
 import { createMemoryCounters } from './counters-memory.ts'
 
 /*
@@ -8,20 +17,34 @@ import { createMemoryCounters } from './counters-memory.ts'
  * message.
  */
 
-/** To the primary: what to take. */
-type Question = readonly [id: number, key: string, count: number, windowMs: number, burst: number, cost: number]
-/** What came of it; `null`: never. */
-type Reply = readonly [id: number, allowed: 0 | 1, remaining: number, retryAfterMs: number | null, resetMs: number]
+/** To the primary: what to do, with which numbers. */
+type Question = readonly [id: number, verb: 'take' | 'draw' | 'pour' | 'drain', key: string, ...numbers: number[]]
+/** What came of it, in the verb's own order; `null`: never, or nothing. */
+type Reply = readonly [id: number, ...results: (number | null)[]]
 
 const envelope = 'portcullis:counters'
 const questionsMax = 20_000
 
 /** Answers the workers' questions from one table in the primary process. The returned function stops that. */
 export function serveCounters(cluster: Cluster, counters: Counters = createMemoryCounters()): () => void {
-  async function answer([id, key, count, windowMs, burst, cost]: Question): Promise<Reply> {
-    const taken = counters.take(key, { count, windowMs, burst }, cost)
-    const { allowed, remaining, retryAfterMs, resetMs } = taken instanceof Promise ? await taken : taken
-    return [id, allowed ? 1 : 0, remaining, Number.isFinite(retryAfterMs) ? retryAfterMs : null, resetMs]
+  async function answer([id, verb, key, ...numbers]: Question): Promise<Reply> {
+    const [first = 0, second = 0, third = 0, fourth = 0] = numbers
+    switch (verb) {
+      case 'take': {
+        const rate = { count: first, windowMs: second, burst: third }
+        const { allowed, remaining, retryAfterMs, resetMs } = await counters.take(key, rate, fourth)
+        return [id, allowed ? 1 : 0, remaining, Number.isFinite(retryAfterMs) ? retryAfterMs : null, resetMs]
+      }
+      case 'draw': {
+        const { taken, left, more } = await counters.draw(key, first)
+        return [id, taken ? 1 : 0, left, more ?? null]
+      }
+      case 'pour':
+        await counters.pour(key, first, second, third)
+        return [id]
+      case 'drain':
+        return [id, await counters.drain(key)]
+    }
   }
 
   async function onMessage(worker: Worker, message: unknown): Promise<void> {
@@ -99,9 +122,27 @@ export function clusterCounters(process: NodeJS.Process, { timeoutMs = 1_000 }: 
     async take(key: string, rate: Rate, cost = 1): Promise<Taken> {
       checkRate(rate, cost)
       const { count, windowMs, burst = count } = rate
-      const reply = await ask((id) => [id, boundedKey(key), count, windowMs, burst, cost])
+      const reply = await ask((id) => [id, 'take', boundedKey(key), count, windowMs, burst, cost])
       const [, allowed, remaining, retryAfterMs, resetMs] = reply
-      return { allowed: allowed === 1, remaining, retryAfterMs: retryAfterMs ?? Number.POSITIVE_INFINITY, resetMs }
+      return {
+        allowed: allowed === 1,
+        remaining: remaining!,
+        retryAfterMs: retryAfterMs ?? Number.POSITIVE_INFINITY,
+        resetMs: resetMs!,
+      }
+    },
+    async draw(pool, amount): Promise<Drawn> {
+      checkAmounts(amount)
+      const [, taken, left, more] = await ask((id) => [id, 'draw', boundedKey(pool), amount])
+      return { taken: taken === 1, left: left!, more: more ?? undefined }
+    },
+    async pour(pool, amount, more, ttlMs) {
+      checkAmounts(amount, more)
+      await ask((id) => [id, 'pour', boundedKey(pool), amount, more, ttlMs])
+    },
+    async drain(pool) {
+      const [, left] = await ask((id) => [id, 'drain', boundedKey(pool)])
+      return left!
     },
     async close() {
       closed = true

@@ -1,16 +1,21 @@
 import type { Clock } from '../base/clock.ts'
-import { boundedKey, type Counters, checkRate, type Rate, type Taken } from './counters.ts'
+import { boundedKey, type Counters, checkAmounts, checkRate, type Drawn, type Rate, type Taken } from './counters.ts'
 
 export interface MemoryCountersOptions {
   /** Milliseconds that never go back. Default: the process's own monotonic clock. */
   readonly now?: Clock
   /** Budgets that are kept apart, at most; about 150 bytes each. */
   readonly entriesMax?: number
+  /** Pools that are kept, at most; the one that was poured into longest ago is given up for another. */
+  readonly poolsMax?: number
 }
 
 /** Counters that always answer bare. */
 export interface MemoryCounters extends Counters {
   take(key: string, rate: Rate, cost?: number): Taken
+  draw(pool: string, amount: number): Drawn
+  pour(pool: string, amount: number, more: number, ttlMs: number): void
+  drain(pool: string): number
 }
 
 /**
@@ -22,13 +27,24 @@ export interface MemoryCounters extends Counters {
 export function createMemoryCounters({
   now = () => performance.now(),
   entriesMax = 262_144,
+  poolsMax = 65_536,
 }: MemoryCountersOptions = {}): MemoryCounters {
   const budgets = createBudgets(entriesMax)
+  const pools = createPools(poolsMax)
   return {
     take(key, rate, cost = 1) {
       checkRate(rate, cost)
       return budgets.take(boundedKey(key), rate, cost, now())
     },
+    draw(pool, amount) {
+      checkAmounts(amount)
+      return pools.draw(boundedKey(pool), amount, now())
+    },
+    pour(pool, amount, more, ttlMs) {
+      checkAmounts(amount, more)
+      pools.pour(boundedKey(pool), amount, more, now(), ttlMs)
+    },
+    drain: (pool) => pools.drain(boundedKey(pool), now()),
     async close() {},
   }
 }
@@ -123,6 +139,39 @@ function createBudgets(entriesMax: number) {
   }
 
   return { take }
+}
+
+const noPool: Drawn = { taken: false, left: 0, more: undefined }
+
+/** Pools by name, in the order in which they were last poured into. */
+function createPools(poolsMax: number) {
+  const pools = new Map<string, { left: number; more: number; until: number }>()
+  const live = (name: string, now: number) => {
+    const pool = pools.get(name)
+    if (pool === undefined || pool.until > now) return pool
+    pools.delete(name)
+    return undefined
+  }
+  return {
+    draw(name: string, amount: number, now: number): Drawn {
+      const pool = live(name, now)
+      if (pool === undefined) return noPool
+      const taken = pool.left >= amount
+      if (taken) pool.left -= amount
+      return { taken, left: pool.left, more: pool.more }
+    },
+    pour(name: string, amount: number, more: number, now: number, ttlMs: number): void {
+      const left = (live(name, now)?.left ?? 0) + amount
+      pools.delete(name)
+      if (pools.size >= poolsMax) pools.delete(pools.keys().next().value!)
+      pools.set(name, { left, more, until: now + ttlMs })
+    },
+    drain(name: string, now: number): number {
+      const left = live(name, now)?.left ?? 0
+      pools.delete(name)
+      return left
+    },
+  }
 }
 
 /** A level after `elapsedMs`. A clock that went back lets nothing fall, and nothing wait for it to catch up. */

@@ -55,6 +55,19 @@ describe.skipIf(skip)('counters in Redis', () => {
       (error: unknown) => error instanceof CountersUnavailable,
     )
 
+  test('L4: pools of a server that was restarted are lost, never spent twice, whatever it saved', async () => {
+    const admin = new Redis(service.url)
+    await counters.pour('restarted', 50, 0, 3_600_000)
+    await admin.bgsave().catch(() => {})
+    await admin.quit()
+    await service.stop()
+    await service.start()
+    await until(async () => (await fails(() => counters.draw('restarted', 0))) === false)
+    expect(await counters.draw('restarted', 1)).toEqual({ taken: false, left: 0, more: undefined })
+    await counters.pour('restarted', 1, 0, 3_600_000)
+    expect(await counters.draw('restarted', 1)).toMatchObject({ taken: true, left: 0 })
+  })
+
   test('judge as memory does, take for take', async () => {
     let keys = 0
     await fc.assert(

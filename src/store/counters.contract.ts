@@ -144,6 +144,54 @@ export function countersContract(
       await expect((async () => counters.take(key, rate, cost))()).rejects.toThrow(TypeError)
     })
 
+    test('L4: a pool gives what was poured into it, whole amounts only, and no more', async () => {
+      const long = 3_600_000
+      expect(await counters.draw(key, 1)).toMatchObject({ taken: false, left: 0 })
+      expect((await counters.draw(key, 1)).more).toBeUndefined()
+      await counters.pour(key, 5, 90, long)
+      expect(await counters.draw(key, 3)).toEqual({ taken: true, left: 2, more: 90 })
+      expect(await counters.draw(key, 3)).toEqual({ taken: false, left: 2, more: 90 })
+      expect(await counters.draw(key, 0)).toEqual({ taken: true, left: 2, more: 90 })
+      await counters.pour(key, 4, 80, long)
+      expect(await counters.draw(key, 6)).toEqual({ taken: true, left: 0, more: 80 })
+      expect(await counters.draw(key, 1)).toEqual({ taken: false, left: 0, more: 80 })
+      expect((await counters.draw(`${key}, the other`, 1)).more).toBeUndefined()
+    })
+
+    test('L4: a pool that is drained is gone, with all that lay in it', async () => {
+      await counters.pour(key, 7, 1, 3_600_000)
+      expect(await counters.drain(key)).toBe(7)
+      expect(await counters.drain(key)).toBe(0)
+      expect((await counters.draw(key, 1)).more).toBeUndefined()
+    })
+
+    test('L4: a pool is forgotten at the end of its time', async () => {
+      await counters.pour(key, 7, 1, 100 * pace)
+      await bench.pass(100 * pace + pace)
+      expect(await counters.draw(key, 1)).toMatchObject({ taken: false, left: 0 })
+      expect((await counters.draw(key, 0)).more).toBeUndefined()
+    })
+
+    test.each([
+      ['half a request', 0.5],
+      ['less than nothing', -1],
+      ['more than can be counted', 2 ** 60],
+    ])('pools refuse %s as the mistake it is', async (_, amount) => {
+      await expect((async () => counters.draw(key, amount))()).rejects.toThrow(TypeError)
+      await expect((async () => counters.pour(key, amount, 0, 1000))()).rejects.toThrow(TypeError)
+    })
+
+    test('L4: what four clients draw at the same time is what was poured', async () => {
+      const all = [counters, await open(), await open(), await open()]
+      await Promise.all(all.map(async (one) => one.pour(key, 25, 0, 3_600_000)))
+      const drawn = await Promise.all(
+        all.flatMap((one) => Array.from({ length: 50 }, async () => await one.draw(key, 1))),
+      )
+      expect(drawn.filter(({ taken }) => taken)).toHaveLength(100)
+      const left = drawn.filter(({ taken }) => taken).map((one) => one.left)
+      expect(left.sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i))
+    })
+
     test('L1: exact across four clients that take at the same time', async () => {
       const all = [counters, await open(), await open(), await open()]
       const rate = { count: 100, windowMs: 3_600_000 }

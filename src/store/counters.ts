@@ -16,7 +16,25 @@ export interface Counters {
    * with `CountersUnavailable`, within a stated time.
    */
   take(key: string, rate: Rate, cost?: number): Taken | Promise<Taken>
+  /**
+   * Takes `amount` from what lies in a pool, all of it or nothing. Pools hold what was set aside elsewhere, such as a
+   * part of a quota that the store has counted as spent already: a pool may be lost at any time (a restart, too many
+   * pools), and never comes back with what was drawn from it. Bare or a promise, and rejects, as `take`.
+   */
+  draw(pool: string, amount: number): Drawn | Promise<Drawn>
+  /** Adds to a pool, which is forgotten `ttlMs` from now; `more` is kept with it for whoever draws next. */
+  pour(pool: string, amount: number, more: number, ttlMs: number): void | Promise<void>
+  /** Takes all that lies in a pool and forgets the pool. */
+  drain(pool: string): number | Promise<number>
   close(): Promise<void>
+}
+
+export interface Drawn {
+  readonly taken: boolean
+  /** What lies in the pool afterwards. */
+  readonly left: number
+  /** What the last `pour` said of what is left elsewhere; `undefined`: there is no such pool. */
+  readonly more: number | undefined
 }
 
 /** `count` per `windowMs` in the long run, at most `burst` at once. */
@@ -51,6 +69,12 @@ export function boundedKey(key: string): string {
 }
 
 const keyCharactersMax = 200
+
+/** Refuses an amount that no pool can hold: a mistake of the caller. */
+export function checkAmounts(...amounts: readonly number[]): void {
+  if (amounts.every((amount) => Number.isSafeInteger(amount) && amount >= 0)) return
+  throw new TypeError('pools hold whole numbers from 0 on')
+}
 
 /** Refuses a rate or cost that means nothing: a mistake of the caller. */
 export function checkRate(rate: Rate, cost: number): void {
