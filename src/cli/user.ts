@@ -129,6 +129,6 @@ async function withUsers(options: CommonOptions, use: (users: Users) => Promise<
   }
 }
 
-function dated({ createdAt, ...user }: User): object {
-  return { ...user, createdAt: new Date(createdAt).toISOString() }
+function dated({ createdAt, changedAt, ...user }: User): object {
+  return { ...user, createdAt: new Date(createdAt).toISOString(), changedAt: new Date(changedAt).toISOString() }
 }

@@ -33,7 +33,9 @@ describe('users of HTTP Basic (N2)', () => {
       scopes: new Set(['orders:read']),
       roles: new Set(['viewer']),
     })
-    expect(await users.list()).toEqual([{ name: 'jo', scopes: ['orders:read'], roles: ['viewer'], createdAt: now }])
+    expect(await users.list()).toEqual([
+      { name: 'jo', scopes: ['orders:read'], roles: ['viewer'], createdAt: now, changedAt: now },
+    ])
   })
 
   test.each([

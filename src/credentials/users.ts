@@ -6,15 +6,14 @@ import { Lru } from '../base/lru.ts'
 import type { Rate } from '../store/counters.ts'
 import { createMemoryCounters } from '../store/counters-memory.ts'
 import type { Store, Value } from '../store/store.ts'
+import { passwordFault, passwordMax } from './password-rules.ts'
 import { createRecords, type Records } from './records.ts'
 import { type Refusal, refused, setOf } from './secret.ts'
 
 const prefix = 'user/'
 const nameMax = 200
-const passwordMax = 1_024
-/** NIST SP 800-63B, 3.1.1.2: at least 15 characters where the password is the only factor; 8 is its floor. */
-const passwordMin = 8
 const listMax = 1_000
+const writeTriesMax = 5
 
 /** What a password costs to try: memory, passes, lanes. */
 export interface PasswordCost {
@@ -35,6 +34,8 @@ export interface User {
   readonly scopes: readonly string[]
   readonly roles: readonly string[]
   readonly createdAt: number
+  /** When the password was last set: who signed in before is signed in no more. */
+  readonly changedAt: number
 }
 
 /** What a right password says. The same object until the record changes. */
@@ -54,6 +55,10 @@ export type UserRefusal = Refusal<'mismatch' | 'busy' | 'locked'>
 export interface Users {
   /** Makes a user, or gives one a new password and rights. Throws `ConfigError` for what cannot be. */
   set(name: string, password: string, rights?: { scopes?: readonly string[]; roles?: readonly string[] }): Promise<User>
+  /** Gives a user a new password and leaves the rights; `undefined` when there is no such user. Throws as `set`. */
+  setPassword(name: string, password: string): Promise<User | undefined>
+  /** A user as it stands in the store now. */
+  get(name: string): Promise<User | undefined>
   remove(name: string): Promise<boolean>
   /** By name; `after` the last name of the page before. At most 1,000. */
   list(options?: { readonly limit?: number; readonly after?: string }): Promise<User[]>
@@ -69,7 +74,18 @@ export interface Users {
     password: string,
     from?: string,
   ): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal>
+  /**
+   * Judges a name and a password once, for a sign-in: every call costs one slow hash, whether or not there is such a
+   * user, and nothing is remembered or counted. `mayTry` is asked when its turn has come; `false` answers `locked`.
+   */
+  check(name: string, password: string, options?: CheckOptions): Promise<VerifiedUser | UserRefusal>
   close(): void
+}
+
+export interface CheckOptions {
+  readonly mayTry?: () => boolean | Promise<boolean>
+  /** Waits in a line of its own, so that a flood of guesses does not hold up those who are known. */
+  readonly first?: boolean
 }
 
 export interface UsersOptions {
@@ -102,6 +118,7 @@ export function createUsers({
 }: UsersOptions): Users {
   let records: Records<Known> | undefined
   const queue = createQueue(concurrency, queueMax)
+  const firstQueue = createQueue(1, queueMax)
   // Right pairs by a keyed hash whose key never leaves this process: memory shows no password, not even its plain hash.
   const pepper = randomBytes(32)
   const remembered = new Lru<string, { readonly hash: string; readonly until: number }>({ entriesMax: rememberedMax })
@@ -183,23 +200,60 @@ export function createUsers({
     if (hash !== undefined) await store.put(prefix + name, { ...(value as object), hash }, { onlyIfEquals: value })
   }
 
+  async function hashOf(name: string, password: string): Promise<string> {
+    const secret = normalized(password)
+    const fault = passwordFault(secret, { name })
+    if (fault !== undefined) throw new ConfigError('P1043', fault)
+    return (await argon2()).hash(secret, argon2Options(cost))
+  }
+
   return {
     verify,
+    async check(name, password, { mayTry, first = false } = {}) {
+      const user = normalized(name)
+      const value = isName(user) ? await store.get(prefix + user) : undefined
+      const found = value === undefined ? undefined : known(value, user)
+      const given = normalized(password)
+      const right = await (first ? firstQueue : queue)(async () =>
+        mayTry !== undefined && !(await mayTry())
+          ? locked
+          : (await argon2()).verify(found?.hash ?? nobody, given.slice(0, passwordMax)),
+      )
+      if (right === undefined) return busy
+      if (typeof right === 'object') return right
+      if (!right || found === undefined || given.length > passwordMax) return mismatch
+      if (await isWeaker(found.hash, cost)) strengthen(user, found, given).catch(() => {})
+      return found.verified
+    },
     async set(name, password, { scopes = [], roles = [] } = {}) {
       const user = normalized(name)
-      const secret = normalized(password)
       // RFC 7617, 2: a name with a colon could not be told from the password.
       if (!isName(user) || user.includes(':')) {
         throw new ConfigError('P1043', `a user's name has 1 to ${nameMax} printable characters and no colon`)
       }
-      if (secret.length < passwordMin || secret.length > passwordMax) {
-        throw new ConfigError('P1043', `a password has ${passwordMin} to ${passwordMax} characters`)
-      }
-      const hash = await (await argon2()).hash(secret, argon2Options(cost))
-      const stored = { name: user, hash, scopes: [...scopes], roles: [...roles], createdAt: now() }
+      const hash = await hashOf(user, password)
+      const at = now()
+      const stored = { name: user, hash, scopes: [...scopes], roles: [...roles], createdAt: at, changedAt: at }
       await store.put(prefix + user, stored)
-      const { hash: _, ...shown } = stored
-      return shown
+      return shown(stored)
+    },
+    async setPassword(name, password) {
+      const user = normalized(name)
+      for (let tries = 0; ; tries++) {
+        const value = isName(user) ? await store.get(prefix + user) : undefined
+        const stored = value === undefined ? undefined : parse(value)
+        if (value === undefined || stored === undefined) return undefined
+        const next = { ...stored, hash: await hashOf(user, password), changedAt: now() }
+        if (await store.put(prefix + user, { ...next }, { onlyIfEquals: value })) return shown(next)
+        if (tries === writeTriesMax)
+          throw new ConfigError('P1043', `the user ${user} is being changed by others; try again`)
+      }
+    },
+    async get(name) {
+      const user = normalized(name)
+      const value = isName(user) ? await store.get(prefix + user) : undefined
+      const stored = value === undefined ? undefined : parse(value)
+      return stored === undefined ? undefined : shown(stored)
     },
     async remove(name) {
       const user = normalized(name)
@@ -211,7 +265,7 @@ export function createUsers({
       return entries
         .map(({ value }) => parse(value))
         .filter((stored) => stored !== undefined)
-        .map(({ hash: _, ...shown }) => shown)
+        .map(shown)
     },
     close() {
       records?.close()
@@ -222,7 +276,7 @@ export function createUsers({
 }
 
 /** RFC 8265, 3.3 and 4.2: people type the same name in several Unicode forms. */
-function normalized(text: string): string {
+export function normalized(text: string): string {
   return text.normalize('NFC')
 }
 
@@ -256,13 +310,18 @@ interface Known {
   readonly verified: VerifiedUser
 }
 
+function shown({ name, scopes, roles, createdAt, changedAt }: StoredUser): User {
+  return { name, scopes, roles, createdAt, changedAt }
+}
+
 function parse(value: Value): StoredUser | undefined {
   const stored = value as Partial<StoredUser> | null
   if (typeof stored !== 'object' || stored === null) return undefined
-  const { name, hash, scopes, roles, createdAt } = stored
+  // Users of older versions have no `changedAt`.
+  const { name, hash, scopes, roles, createdAt, changedAt = createdAt } = stored
   if (typeof name !== 'string' || typeof hash !== 'string' || !hash.startsWith('$argon2id$')) return undefined
-  return Array.isArray(scopes) && Array.isArray(roles) && typeof createdAt === 'number'
-    ? (stored as StoredUser)
+  return Array.isArray(scopes) && Array.isArray(roles) && typeof createdAt === 'number' && typeof changedAt === 'number'
+    ? { ...(stored as StoredUser), changedAt }
     : undefined
 }
 
