@@ -108,11 +108,15 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   },
   P1042: {
     title: 'An API key cannot be made so',
-    help: 'A name has 1 to 200 printable characters; scopes and roles are words without spaces, such as `orders:read`; at most 256 of each.',
+    help: 'A name has 1 to 200 printable characters; scopes and roles are words without spaces, such as `orders:read`; at most 256 of each. Origins are `https://host[:port]`, operations are selectors (`op:ID`, `tag:NAME`, `GET /path`), and a key ends after it begins.',
   },
   P1043: {
     title: 'A user cannot be made so',
     help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
+  },
+  P1044: {
+    title: 'A grant cannot be made so',
+    help: 'A grant names its subject and who vouches for it (`--via`), gives at least one role or scope, begins before it ends, and ends within a year; operations and addresses are written as for keys.',
   },
   P1050: {
     title: 'A shared store has no master key',

@@ -45,9 +45,10 @@ describe('API keys (N1)', () => {
       id: record.id,
       name: 'partner',
       owner: 'jo@example.com',
+      plan: undefined,
       scopes: new Set(['orders:read', 'orders:write']),
       roles: new Set(['viewer']),
-      cidrs: ['203.0.113.0/24'],
+      bounds: { cidrs: ['203.0.113.0/24'], origins: [], operations: [] },
       expiresAt: now + 1000,
     })
     expect(await keys.get(record.id)).toEqual(record)
@@ -69,6 +70,65 @@ describe('API keys (N1)', () => {
     expect(await keys.verify(key)).toMatchObject({ kind: 'verified' })
     now += 1
     expect(await keys.verify(key)).toEqual({ kind: 'refused', reason: 'expired' })
+  })
+
+  test('a key works from its start on and not before', async () => {
+    const { key } = await keys.create({ name: 'a', notBefore: now + 1000, expiresAt: now + 2000 })
+    now += 999
+    expect(await keys.verify(key)).toEqual({ kind: 'refused', reason: 'early' })
+    now += 1
+    expect(await keys.verify(key)).toMatchObject({ kind: 'verified' })
+  })
+
+  test('bounds, plan and note are kept in one spelling', async () => {
+    const { key, record } = await keys.create({
+      name: 'a',
+      origins: ['https://Shop.Example/', 'https://shop.example:443', 'http://localhost:3000'],
+      operations: ['op:listOrders', ' GET /orders/* ', 'op:listOrders'],
+      plan: 'gold',
+      note: 'for the shop',
+    })
+    expect(record).toMatchObject({ plan: 'gold', note: 'for the shop' })
+    expect(await keys.verify(key)).toMatchObject({
+      plan: 'gold',
+      bounds: {
+        cidrs: [],
+        origins: ['https://shop.example', 'http://localhost:3000'],
+        operations: ['op:listOrders', 'GET /orders/*'],
+      },
+    })
+  })
+
+  test('a key that was made before there were bounds has none', async () => {
+    const { key, record } = await keys.create({ name: 'a' })
+    const {
+      origins: _,
+      operations: _o,
+      ...old
+    } = (await store.get(`api-key/${record.id}`)) as { [name: string]: Value }
+    await store.put(`api-key/${record.id}`, old)
+    expect(await keys.verify(key)).toMatchObject({ bounds: { cidrs: [], origins: [], operations: [] } })
+    expect(await keys.get(record.id)).toMatchObject({ origins: [], operations: [] })
+  })
+
+  test('a change keeps the secret and all that it does not name, and takes away what it names null', async () => {
+    const { key, record } = await keys.create({ name: 'a', scopes: ['x'], plan: 'gold', note: 'n', expiresAt: now + 9 })
+    const changed = await keys.update(record.id, { scopes: ['y'], note: null, expiresAt: null })
+    expect(changed).toEqual({ ...record, scopes: ['y'], note: undefined, expiresAt: undefined })
+    expect(await keys.verify(key)).toMatchObject({ scopes: new Set(['y']), plan: 'gold', expiresAt: undefined })
+    await expect(keys.update(record.id, { name: '' })).rejects.toThrow(ConfigError)
+    expect(await keys.get(record.id)).toEqual(changed)
+  })
+
+  test('a change of a key that is not as expected any more changes nothing, nor does one of a revoked key', async () => {
+    const { record } = await keys.create({ name: 'a' })
+    const isFirst = (key: { name: string }) => key.name === 'a'
+    expect(await keys.update(record.id, { name: 'b' }, isFirst)).toMatchObject({ name: 'b' })
+    expect(await keys.update(record.id, { name: 'c' }, isFirst)).toBe('unexpected')
+    await keys.revoke(record.id)
+    expect(await keys.update(record.id, { name: 'c' })).toBeUndefined()
+    expect(await keys.update('AAAAAAAAAAAA', { name: 'c' })).toBeUndefined()
+    expect(await keys.get(record.id)).toMatchObject({ name: 'b', revokedAt: now })
   })
 
   test('a revoked key is refused at once, stays revoked, and keeps the time of its first revocation', async () => {
@@ -187,6 +247,16 @@ describe('API keys (N1)', () => {
     ['an empty role', { name: 'a', roles: [''] }],
     ['a range that is none', { name: 'a', cidrs: ['10.0.0/8'] }],
     ['an end that is no time', { name: 'a', expiresAt: Number.NaN }],
+    ['a start that is no time', { name: 'a', notBefore: Number.POSITIVE_INFINITY }],
+    ['an end before the start', { name: 'a', notBefore: 2, expiresAt: 2 }],
+    ['an origin with a path', { name: 'a', origins: ['https://shop.example/a'] }],
+    ['an origin with a user', { name: 'a', origins: ['https://u@shop.example'] }],
+    ['an origin that is none', { name: 'a', origins: ['shop.example'] }],
+    ['the origin null', { name: 'a', origins: ['null'] }],
+    ['an operation that selects nothing', { name: 'a', operations: ['listOrders'] }],
+    ['a plan with a space', { name: 'a', plan: 'gold plated' }],
+    ['a note with an escape', { name: 'a', note: 'a\u001b[2J' }],
+    ['257 addresses', { name: 'a', cidrs: Array.from({ length: 257 }, () => '10.0.0.0/8') }],
   ])('refuses %s', async (_, input) => {
     await expect(keys.create(input)).rejects.toThrow(ConfigError)
     expect(await keys.list()).toEqual([])
@@ -206,6 +276,9 @@ describe('API keys (N1)', () => {
       { ...good, revokedAt: null },
       { ...good, scopes: 'all' },
       { ...good, roles: [1] },
+      { ...good, origins: 'https://shop.example' },
+      { ...good, operations: [null] },
+      { ...good, notBefore: 'soon' },
       { ...good, previous: { hash: 'x' } },
       { id: record.id, hash: good.hash },
     ] as Value[]

@@ -2,8 +2,8 @@ import { hash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
-import { parseIpRange } from '../base/ip.ts'
 import type { Store, Value } from '../store/store.ts'
+import { type Bounds, checkedBounds } from './bounds.ts'
 import { createRecords, type Records } from './records.ts'
 import { base62, constantTimeEqual, type Refusal, refused, setOf } from './secret.ts'
 
@@ -26,15 +26,19 @@ const listMax = 1_000
 const triesMax = 8
 
 /** A key as it may be shown: everything but the key. Times in milliseconds since the epoch. */
-export interface ApiKey {
+export interface ApiKey extends Bounds {
   readonly id: string
   readonly name: string
   readonly scopes: readonly string[]
   readonly roles: readonly string[]
-  /** Address ranges the key may be used from; empty: from everywhere. */
-  readonly cidrs: readonly string[]
   /** Who answers for it, where said. */
   readonly owner: string | undefined
+  /** The plan whose limits it has, where the configuration has plans. */
+  readonly plan: string | undefined
+  /** What people want to remember of it. */
+  readonly note: string | undefined
+  /** From when on it works. */
+  readonly notBefore: number | undefined
   readonly createdAt: number
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
@@ -43,13 +47,20 @@ export interface ApiKey {
   readonly previousUntil: number | undefined
 }
 
-export interface NewApiKey {
+export interface NewApiKey extends Partial<Bounds> {
   readonly name: string
   readonly scopes?: readonly string[]
   readonly roles?: readonly string[]
-  readonly cidrs?: readonly string[]
   readonly owner?: string
+  readonly plan?: string
+  readonly note?: string
+  readonly notBefore?: number
   readonly expiresAt?: number
+}
+
+/** What may be changed of a key; `null` takes away what it had. */
+export type ApiKeyChanges = {
+  readonly [Name in keyof NewApiKey]?: NewApiKey[Name] | (undefined extends NewApiKey[Name] ? null : never) | undefined
 }
 
 /** The only time the key itself is seen. */
@@ -64,14 +75,15 @@ export interface VerifiedKey {
   readonly id: string
   readonly name: string
   readonly owner: string | undefined
+  readonly plan: string | undefined
   readonly scopes: ReadonlySet<string>
   readonly roles: ReadonlySet<string>
-  /** For the caller to compare with the client's address. */
-  readonly cidrs: readonly string[]
+  /** For whoever knows the request to hold it to. */
+  readonly bounds: Bounds
   readonly expiresAt: number | undefined
 }
 
-export type KeyRefusal = Refusal<'malformed' | 'unknown' | 'mismatch' | 'expired' | 'revoked'>
+export type KeyRefusal = Refusal<'malformed' | 'unknown' | 'mismatch' | 'early' | 'expired' | 'revoked'>
 
 export interface ApiKeys {
   /** Makes a key. Throws `ConfigError` for a name, scope or range that cannot be. */
@@ -79,6 +91,16 @@ export interface ApiKeys {
   get(id: string): Promise<ApiKey | undefined>
   /** By id, which is in no order of time; `after` the last id of the page before. At most 1,000. */
   list(options?: { readonly limit?: number; readonly after?: string }): Promise<ApiKey[]>
+  /**
+   * Changes what a key may do; its secret stays. `expected` is asked of the key as it stands, and `false` leaves it so: how
+   * two people keep from undoing each other's work. `undefined` when there is none or it is revoked, `unexpected` when it
+   * is another than expected. Throws `ConfigError` for what cannot be.
+   */
+  update(
+    id: string,
+    changes: ApiKeyChanges,
+    expected?: (key: ApiKey) => boolean,
+  ): Promise<ApiKey | 'unexpected' | undefined>
   /** Ends a key for good, its former secret too; `undefined` when there is none. Every gate refuses it within 200 ms. */
   revoke(id: string): Promise<ApiKey | undefined>
   /**
@@ -109,6 +131,7 @@ export interface ApiKeysOptions {
 const malformed = refused('malformed')
 const unknown = refused('unknown')
 const mismatch = refused('mismatch')
+const early = refused('early')
 const expired = refused('expired')
 const revoked = refused('revoked')
 
@@ -140,6 +163,7 @@ export function createApiKeys({
       if (at >= previous.until) return expired
     }
     if (found.revoked) return revoked
+    if (found.notBefore !== undefined && at < found.notBefore) return early
     return found.expiresAt !== undefined && at >= found.expiresAt ? expired : found.verified
   }
 
@@ -159,14 +183,14 @@ export function createApiKeys({
     return body + checkOf(body)
   }
 
-  /** Reads, changes and writes, again while others write in between; `undefined` from `change` leaves it alone. */
-  async function update(id: string, change: (old: StoredKey) => StoredKey | undefined): Promise<StoredKey | undefined> {
+  /** Reads, changes and writes, again while others write in between; `undefined` from `next` leaves it alone. */
+  async function change(id: string, next: (old: StoredKey) => StoredKey | undefined): Promise<StoredKey | undefined> {
     for (let tries = 0; tries < triesMax; tries++) {
       const value = await find(id)
       const old = value === undefined ? undefined : parse(value)
-      const next = old === undefined ? undefined : change(old)
-      if (value === undefined || next === undefined || next === old) return next
-      if (await store.put(prefix + id, next, { onlyIfEquals: value })) return next
+      const changed = old === undefined ? undefined : next(old)
+      if (value === undefined || changed === undefined || changed === old) return changed
+      if (await store.put(prefix + id, changed, { onlyIfEquals: value })) return changed
     }
     throw new Error(`the key ${id} is being changed by others; try again`)
   }
@@ -191,13 +215,24 @@ export function createApiKeys({
         .filter((stored) => stored !== undefined)
         .map(shown)
     },
+    async update(id, changes, expected = () => true) {
+      let met = true
+      const stored = await change(id, (old) => {
+        if (old.revokedAt !== undefined) return undefined
+        met = expected(shown(old))
+        return met
+          ? { ...stateOf(old), ...checked({ ...rightsOf(old), ...withoutNulls(rightsOf(old), changes) }) }
+          : undefined
+      })
+      return met ? stored && shown(stored) : 'unexpected'
+    },
     async revoke(id) {
-      const stored = await update(id, (old) => (old.revokedAt === undefined ? { ...old, revokedAt: now() } : old))
+      const stored = await change(id, (old) => (old.revokedAt === undefined ? { ...old, revokedAt: now() } : old))
       return stored === undefined ? undefined : shown(stored)
     },
     async rotate(id, { graceMs = 0, expiresAt } = {}) {
       let key = ''
-      const stored = await update(id, (old) => {
+      const stored = await change(id, (old) => {
         if (old.revokedAt !== undefined) return undefined
         const at = now()
         key = newKey(id)
@@ -241,7 +276,13 @@ type StoredKey = {
   readonly scopes: readonly string[]
   readonly roles: readonly string[]
   readonly cidrs: readonly string[]
+  /** Keys made before there were bounds have none. */
+  readonly origins?: readonly string[]
+  readonly operations?: readonly string[]
   readonly owner?: string | undefined
+  readonly plan?: string | undefined
+  readonly note?: string | undefined
+  readonly notBefore?: number | undefined
   readonly createdAt: number
   readonly expiresAt?: number | undefined
   readonly revokedAt?: number | undefined
@@ -254,6 +295,7 @@ interface Known {
   readonly hash: string
   readonly previous: { readonly hash: string; readonly until: number } | undefined
   readonly revoked: boolean
+  readonly notBefore: number | undefined
   readonly expiresAt: number | undefined
   readonly verified: VerifiedKey
 }
@@ -262,11 +304,12 @@ interface Known {
 function parse(value: Value): StoredKey | undefined {
   const stored = value as Partial<StoredKey> | null
   if (typeof stored !== 'object' || stored === null) return undefined
-  const { id, name, hash, scopes, roles, cidrs, createdAt, expiresAt, revokedAt, rotatedAt, previous } = stored
+  const { id, name, hash, scopes, roles, cidrs, origins = [], operations = [], createdAt, previous } = stored
+  const { notBefore, expiresAt, revokedAt, rotatedAt } = stored
   if (typeof id !== 'string' || typeof name !== 'string' || typeof hash !== 'string') return undefined
-  if (![scopes, roles, cidrs].every(isTextList) || typeof createdAt !== 'number') return undefined
+  if (![scopes, roles, cidrs, origins, operations].every(isTextList) || typeof createdAt !== 'number') return undefined
   // A time that cannot be compared would never come.
-  if (![expiresAt, revokedAt, rotatedAt].every((time) => time === undefined || typeof time === 'number'))
+  if (![notBefore, expiresAt, revokedAt, rotatedAt].every((time) => time === undefined || typeof time === 'number'))
     return undefined
   if (previous !== undefined && !(typeof previous?.hash === 'string' && typeof previous.until === 'number'))
     return undefined
@@ -280,20 +323,37 @@ function isTextList(list: unknown): boolean {
 function known(value: Value): Known | undefined {
   const stored = parse(value)
   if (stored === undefined) return undefined
-  const { id, name, hash, scopes, roles, cidrs, owner, expiresAt, revokedAt, previous } = stored
+  const { id, name, hash, scopes, roles, cidrs, origins = [], operations = [], previous } = stored
+  const { owner, plan, notBefore, expiresAt, revokedAt } = stored
   return {
     hash,
     previous,
     revoked: revokedAt !== undefined,
+    notBefore,
     expiresAt,
-    verified: { kind: 'verified', id, name, owner, scopes: setOf(scopes), roles: setOf(roles), cidrs, expiresAt },
+    verified: {
+      kind: 'verified',
+      id,
+      name,
+      owner,
+      plan,
+      scopes: setOf(scopes),
+      roles: setOf(roles),
+      bounds: { cidrs, origins, operations },
+      expiresAt,
+    },
   }
 }
 
 function shown({ hash: _, previous, ...rest }: StoredKey): ApiKey {
   return {
     ...rest,
+    origins: rest.origins ?? [],
+    operations: rest.operations ?? [],
     owner: rest.owner,
+    plan: rest.plan,
+    note: rest.note,
+    notBefore: rest.notBefore,
     expiresAt: rest.expiresAt,
     revokedAt: rest.revokedAt,
     rotatedAt: rest.rotatedAt,
@@ -301,38 +361,82 @@ function shown({ hash: _, previous, ...rest }: StoredKey): ApiKey {
   }
 }
 
+/** What whoever makes a key says of it. */
+function rightsOf(stored: StoredKey): NewApiKey {
+  const { id: _, hash: _h, previous: _p, createdAt: _c, rotatedAt: _r, revokedAt: _v, ...rights } = stored
+  return rights as NewApiKey
+}
+
+/** What time and rotation have made of it. */
+function stateOf({ id, hash, createdAt, rotatedAt, previous }: StoredKey) {
+  return {
+    id,
+    hash,
+    createdAt,
+    ...(rotatedAt === undefined ? {} : { rotatedAt }),
+    ...(previous === undefined ? {} : { previous }),
+  }
+}
+
+/** `null` takes a member away; what is not named stays. */
+function withoutNulls(before: NewApiKey, changes: ApiKeyChanges): NewApiKey {
+  const merged: Record<string, unknown> = { ...before }
+  for (const [name, value] of Object.entries(changes)) if (value !== undefined) merged[name] = value ?? undefined
+  return merged as unknown as NewApiKey
+}
+
 const nameMax = 200
+const noteMax = 1_000
 const rightsMax = 256
 /** RFC 6749, 3.3: printable ASCII without space, quote and backslash. */
 const scopeFormat = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/
+const planFormat = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
-function checked({ name, scopes = [], roles = [], cidrs = [], owner, expiresAt }: NewApiKey) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name is printed in lists and logs.
-  if (name.length < 1 || name.length > nameMax || /[\x00-\x1f\x7f]/.test(name) || !name.isWellFormed()) {
+function checked(input: NewApiKey) {
+  const { name, scopes = [], roles = [], owner, plan, note, notBefore, expiresAt } = input
+  if (!isPrintable(name, nameMax)) {
     throw new ConfigError('P1042', `a key's name has 1 to ${nameMax} printable characters`)
   }
-  for (const [what, words] of [
-    ['scope', scopes],
-    ['role', roles],
+  checkWords(scopes, 'scope')
+  checkWords(roles, 'role')
+  for (const [what, text, max] of [
+    ['owner', owner, nameMax],
+    ['note', note, noteMax],
   ] as const) {
-    const wrong = words.find((word) => !scopeFormat.test(word))
-    if (wrong !== undefined || words.length > rightsMax) {
-      throw new ConfigError(
-        'P1042',
-        `a key's ${what}s are at most ${rightsMax} words without spaces, such as orders:read`,
-      )
+    if (text !== undefined && !isPrintable(text, max)) {
+      throw new ConfigError('P1042', `a key's ${what} has 1 to ${max} printable characters`)
     }
   }
-  for (const [i, cidr] of cidrs.entries()) parseIpRange(cidr, `cidrs[${i}]`)
-  if (expiresAt !== undefined && !Number.isFinite(expiresAt)) {
-    throw new ConfigError('P1042', "a key's end is a time in milliseconds since the epoch")
+  if (plan !== undefined && !planFormat.test(plan)) {
+    throw new ConfigError('P1042', "a key's plan is one of `plans`: letters, digits, dots, hyphens")
+  }
+  if (![notBefore, expiresAt].every((time) => time === undefined || Number.isFinite(time))) {
+    throw new ConfigError('P1042', "a key's start and end are times in milliseconds since the epoch")
+  }
+  if (notBefore !== undefined && expiresAt !== undefined && notBefore >= expiresAt) {
+    throw new ConfigError('P1042', 'a key that ends before it begins would never work')
   }
   return {
     name,
     scopes: [...new Set(scopes)],
     roles: [...new Set(roles)],
-    cidrs: [...cidrs],
+    ...checkedBounds(input),
     ...(owner === undefined ? {} : { owner }),
+    ...(plan === undefined ? {} : { plan }),
+    ...(note === undefined ? {} : { note }),
+    ...(notBefore === undefined ? {} : { notBefore }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   }
+}
+
+/** Refuses what is no scope or role. Throws `ConfigError`. */
+export function checkWords(words: readonly string[], what: 'scope' | 'role', code: 'P1042' | 'P1044' = 'P1042'): void {
+  if (words.length <= rightsMax && words.every((word) => scopeFormat.test(word))) return
+  throw new ConfigError(code, `${what}s are at most ${rightsMax} words without spaces, such as orders:read`)
+}
+
+/** Printed in lists and logs, so nothing in it may steer a terminal. */
+export function isPrintable(text: string, max: number): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: this is where they are refused.
+  return text.length >= 1 && text.length <= max && !/[\x00-\x1f\x7f-\x9f]/.test(text) && text.isWellFormed()
 }

@@ -1,6 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import { object, z } from '../config/language.ts'
 import { createApiKeys } from '../credentials/api-keys.ts'
+import { watchGrants } from '../credentials/grants.ts'
 import { createSessions, type Sessions } from '../credentials/sessions.ts'
 import { createUsers } from '../credentials/users.ts'
 import type { Exchange } from '../gate/exchange.ts'
@@ -40,6 +41,7 @@ import {
   severalProofsOf,
 } from './auth/plan.ts'
 import { watchRevocations } from './auth/revocations.ts'
+import { createRights, type Rights } from './auth/rights.ts'
 import {
   sessionCookieDefault,
   sessionCookieReader,
@@ -131,8 +133,19 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
     const bearer = trusted.length === 0 ? undefined : await openBearer(trusted, issuers, host)
     const certificates = methods.includes('mtls') ? mtlsReader(options.mtls, realm) : undefined
     const sessions = methods.includes('session') ? shared('sessions', () => createSessions(host)) : undefined
+    const rights = createRights(await openGrants(), host.now, realm)
     const rank = new Map(methods.map((method, index) => [method, index]))
     const forward = options.forwardCredentials
+
+    /** One watch in a process, whatever the number of APIs and reloads: each would tell the same store's changes. */
+    function openGrants() {
+      const { value, release } = share(host.store, 'grants', () => {
+        const watched = watchGrants(host)
+        return { value: watched, close: async () => (await watched.catch(() => undefined))?.close() }
+      })
+      host.onClose(release)
+      return value
+    }
 
     async function openBearer(names: readonly string[], all: AuthRoot['issuers'], { store, log, onClose, now }: Host) {
       const { revocations, close } = await watchRevocations(store, log)
@@ -218,7 +231,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       let compiled = perDocument.get(document)
       if (compiled === undefined) {
         checkSchemes(options.schemes, operation)
-        compiled = { step: identify(readersFor(document), rank), plan: planFor(document) }
+        compiled = { step: identify(readersFor(document), rank, rights), plan: planFor(document) }
         perDocument.set(document, compiled)
       }
       setAuthPlan(operation, compiled.plan)
@@ -264,7 +277,7 @@ function checkSchemes(schemes: AuthOptions['schemes'], { api, version, document 
 }
 
 /** Reads every place a credential may stand in. Several good ones are all kept; a bad one spoils the rest. */
-function identify(readers: readonly Reader[], rank: ReadonlyMap<string, number>): Step {
+function identify(readers: readonly Reader[], rank: ReadonlyMap<string, number>, rights: Rights): Step {
   function read(exchange: Exchange, from: number, firstPlace: string): Verdict | Promise<Verdict> {
     let placeOfFirst = firstPlace
     for (let i = from; i < readers.length; i++) {
@@ -292,7 +305,8 @@ function identify(readers: readonly Reader[], rank: ReadonlyMap<string, number>)
     return read(exchange, at + 1, placeOfFirst)
   }
 
-  function note(exchange: Exchange, judged: Principal | Denial, place: string, placeOfFirst: string): void {
+  function note(exchange: Exchange, found: Principal | Denial, place: string, placeOfFirst: string): void {
+    const judged = found.kind === 'denial' ? found : rights(found, exchange)
     if (judged.kind === 'denial') {
       exchange.credentialDenial ??= judged
       // Limits go by the address from here on: who shows a bad credential is nobody.

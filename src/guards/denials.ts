@@ -24,10 +24,25 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'The key is valid, but only from certain networks.',
     'Decided when the key was made: `portcullis key create --cidr`.',
   ),
+  'auth.api-key-early': page(
+    401,
+    'Wait until the key begins to work; ask whoever gave it to you when that is.',
+    'Decided by `portcullis key create --not-before`; `key show` tells.',
+  ),
   'auth.api-key-expired': page(
     401,
     'Ask for a new key.',
     'Decided by `portcullis key create --expires`; `key rotate` makes a successor.',
+  ),
+  'auth.api-key-operation': page(
+    403,
+    'The key is valid, but only for certain operations.',
+    'Decided when the key was made: `portcullis key create --operation`; `key show` tells.',
+  ),
+  'auth.api-key-origin': page(
+    403,
+    'The key is valid, but only on certain web sites: pages of those, by `Origin` or `Referer`.',
+    'Decided when the key was made: `portcullis key create --origin`. A page with `Referrer-Policy: no-referrer` sends neither header with a GET of its own site.',
   ),
   'auth.api-key-revoked': page(
     401,
@@ -73,6 +88,26 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Decided by `auth.session.origins`.',
   ),
   'auth.session-refused': page(401, 'Log in again.', 'The session is unknown, expired or ended.'),
+  'auth.token-address': page(
+    403,
+    'The token is valid, but only from certain networks.',
+    'Decided by `cidr` in the claim `portcullis_bounds` of the token.',
+  ),
+  'auth.token-bounds': page(
+    401,
+    'Ask for a new token: what it says of its own bounds cannot be followed.',
+    'The claim `portcullis_bounds` is a map with `cidr`, `origin` and `ops`, each a text or a list that is not empty.',
+  ),
+  'auth.token-operation': page(
+    403,
+    'The token is valid, but only for certain operations.',
+    'Decided by `ops` in the claim `portcullis_bounds` of the token.',
+  ),
+  'auth.token-origin': page(
+    403,
+    'The token is valid, but only on certain web sites: pages of those, by `Origin` or `Referer`.',
+    'Decided by `origin` in the claim `portcullis_bounds` of the token.',
+  ),
   'auth.token-malformed': page(
     401,
     'Send `Authorization: Bearer` followed by one token.',

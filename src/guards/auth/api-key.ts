@@ -1,8 +1,8 @@
-import { parseIpRange, RangeSet } from '../../base/ip.ts'
 import type { ApiKeys, KeyRefusal, VerifiedKey } from '../../credentials/api-keys.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
-import { type Denial, denial } from '../../gate/verdict.ts'
+import type { Denial } from '../../gate/verdict.ts'
+import { type BoundsJudge, boundsJudge, keyBoundsRefusals } from './bounds.ts'
 import { apiKeyChallenge, because, unauthorized } from './challenge.ts'
 import type { Judged, Reader } from './contract.ts'
 
@@ -16,7 +16,7 @@ export interface ApiKeyJudge {
 /** What is worked out once for each key and used until its record changes. */
 interface Holder {
   readonly principal: Principal
-  readonly addresses: RangeSet | undefined
+  readonly bounds: BoundsJudge | undefined
 }
 
 export function apiKeyJudge(keys: Pick<ApiKeys, 'verify'>, realm: string): ApiKeyJudge {
@@ -26,22 +26,20 @@ export function apiKeyJudge(keys: Pick<ApiKeys, 'verify'>, realm: string): ApiKe
     malformed: unknownKey(challenge, 'malformed'),
     unknown: unknownKey(challenge, 'unknown'),
     mismatch: unknownKey(challenge, 'mismatch'),
+    early: unauthorized('auth.api-key-early', 'The API key does not work yet.', challenge),
     expired: unauthorized('auth.api-key-expired', 'The API key has expired.', challenge),
     revoked: unauthorized('auth.api-key-revoked', 'The API key was revoked.', challenge),
   }
-  const elsewhere = denial(403, 'auth.api-key-address', 'The API key may not be used from this address.')
   const holders = new WeakMap<VerifiedKey, Holder>()
 
-  function conclude(found: VerifiedKey | KeyRefusal, { address }: Exchange): Judged {
+  function conclude(found: VerifiedKey | KeyRefusal, exchange: Exchange): Judged {
     if (found.kind === 'refused') return refusals[found.reason]
     let holder = holders.get(found)
     if (holder === undefined) {
       holder = holderOf(found)
       holders.set(found, holder)
     }
-    return holder.addresses === undefined || holder.addresses.has(address)
-      ? holder.principal
-      : because(elsewhere, { key: found.id, address })
+    return holder.bounds?.(exchange) ?? holder.principal
   }
 
   return {
@@ -58,7 +56,7 @@ function unknownKey(challenge: string, reason: string): Denial {
 }
 
 function holderOf(key: VerifiedKey): Holder {
-  const { id, name, owner, scopes, roles, cidrs } = key
+  const { id, name, owner, plan, scopes, roles, bounds } = key
   return {
     principal: {
       subject: id,
@@ -67,9 +65,9 @@ function holderOf(key: VerifiedKey): Holder {
       application: name,
       scopes,
       roles,
-      claims: { id, name, owner },
+      claims: { id, name, owner, plan },
     },
-    addresses: cidrs.length === 0 ? undefined : new RangeSet(cidrs.map((cidr) => parseIpRange(cidr))),
+    bounds: boundsJudge(bounds, id, keyBoundsRefusals),
   }
 }
 
