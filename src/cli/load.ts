@@ -6,9 +6,11 @@ import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import { checkPolicy, type Policy } from '../config/policy.ts'
 import type { ApiSettings, UpstreamSettings } from '../config/settings.ts'
+import { askThrough } from '../gate/ask.ts'
 import { createCompiler, mergeOptions } from '../gate/compile.ts'
 import type { Load } from '../gate/gate.ts'
 import type { Guard, Host, LocalIssuer } from '../gate/guard.ts'
+import type { Program } from '../gate/program.ts'
 import { createRouter, type Mount, RouteError } from '../gate/router.ts'
 import { strayLook } from '../gate/stray.ts'
 import { createUpstream, type Upstream } from '../gate/upstream.ts'
@@ -192,6 +194,7 @@ function hostFor(
     vault,
     log,
     api,
+    ask: undefined,
     stateDir,
     watch(read) {
       for (const file of read) files.add(file)
@@ -224,7 +227,11 @@ async function mountApi(
   const written = (chosen?.path ?? '') + (settings.basePath ?? (chosen?.path === undefined ? document.basePath : ''))
   const prefix = written === '/' ? '' : written.replace(/\/$/, '')
   const hosts = chosen?.host === undefined ? settings.host : [chosen.host.toLowerCase()]
-  const host = hostFor({ api, prefix, hosts }, foundation, made)
+  const upstream = given ?? createUpstream(upstreamSettings!, foundation)
+  made.releases.push(() => upstream.close())
+  const programs = new Map<string, Program>()
+  const ask = given === undefined ? askThrough(upstream, ({ id }) => programs.get(id)) : undefined
+  const host = { ...hostFor({ api, prefix, hosts }, foundation, made), ask }
   const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations
@@ -237,8 +244,7 @@ async function mountApi(
     },
     [...operations, unlisted.path, unlisted.method([], '*')],
   )
-  const upstream = given ?? createUpstream(upstreamSettings!, foundation)
-  made.releases.push(() => upstream.close())
+  for (const operation of operations) programs.set(operation.id, compile(operation))
   return {
     api,
     version,
@@ -252,7 +258,7 @@ async function mountApi(
     operations: operations.map((operation) => ({
       method: operation.method,
       path: operation.path.slice(document.basePath.length),
-      program: compile(operation),
+      program: programs.get(operation.id)!,
     })),
     unlistedPath: compile(unlisted.path),
     unlistedMethod: (allow, path) => compile(unlisted.method(allow, path)),

@@ -7,6 +7,7 @@ import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
 import type { RuleMatch } from '../traffic/passage.ts'
 import type { KeyRing } from '../vault/index.ts'
+import type { Ask } from './ask.ts'
 import type { Exchange, Slot } from './exchange.ts'
 import type { Stray } from './stray.ts'
 import type { Verdict } from './verdict.ts'
@@ -61,6 +62,17 @@ export interface Steps {
   readonly responsePart?: ResponsePart
   /** Looks at a request that was refused before it had an operation. Asked of the program for unlisted paths. */
   readonly stray?: (stray: Stray) => readonly RuleMatch[]
+  /**
+   * Turns a body that the caller wrapped into what guards judge, before every step of phase `requestBody`
+   * (`exchange.replaceRequestBody`).
+   */
+  readonly openRequest?: Step
+  /** Turns what was judged into what the upstream gets, after every step of phase `requestBody`, also where there is no body. */
+  readonly sealRequest?: Step
+  /** Turns the upstream's answer into what guards judge, before every step of phase `responseBody` (`response.replaceBody`). */
+  readonly openResponse?: Step
+  /** Turns the answer that was judged into what the caller gets, after every step of phase `responseBody`. */
+  readonly sealResponse?: Step
   /** Runs once when the exchange is over, however it ended. Sees, changes nothing. */
   readonly end?: (exchange: Exchange) => void
   /** Whether a request header (lower-case name) may reach the upstream. All guards must agree. */
@@ -121,6 +133,8 @@ export interface Host {
   readonly hosts: readonly string[] | undefined
   /** The token service of this process, whose keys need no question over the network. */
   readonly localIssuer: LocalIssuer | undefined
+  /** Asks the API's upstream by itself; `undefined` in front of a handler in the same process, which answers only callers. */
+  readonly ask: Ask | undefined
   /** Where the gate keeps what it makes itself, and what was installed for it. */
   readonly stateDir: string
   /** Files that were read for the options: a change in one of them calls for a reload. */

@@ -7,7 +7,7 @@ import type { Peer } from '../../src/gate/peer.ts'
 import { runPhase } from '../../src/gate/program.ts'
 import type { Verdict } from '../../src/gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../../src/openapi/operation.ts'
-import type { Counters } from '../../src/store/counters.ts'
+import { createMemoryCounters } from '../../src/store/counters-memory.ts'
 import type { Store, Value } from '../../src/store/store.ts'
 
 /*
@@ -191,10 +191,11 @@ export async function guarded({
 }: GuardedInput): Promise<Guarded> {
   const releases: (() => void | Promise<void>)[] = []
   let slots = 0
+  const now = host.now ?? testClock()
   const whole: Host = {
-    now: testClock(),
+    now,
     store: memoryStore(),
-    counters: undefined as unknown as Counters,
+    counters: createMemoryCounters({ now }),
     vault: undefined as never,
     log: silentLogger,
     api: 'test',
@@ -202,6 +203,7 @@ export async function guarded({
     prefix: '',
     hosts: undefined,
     localIssuer: undefined,
+    ask: undefined,
     stateDir: '/nonexistent',
     watch() {},
     slot: () => ({ index: slots++ }),

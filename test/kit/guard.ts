@@ -157,6 +157,7 @@ export function makeHost({ counters }: { readonly counters?: Counters } = {}): T
     prefix: '',
     hosts: undefined,
     localIssuer: undefined,
+    ask: undefined,
     stateDir: '/nonexistent',
     watch() {},
     slot: <T>(): Slot<T> => ({ index: slots++ }),
