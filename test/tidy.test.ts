@@ -8,6 +8,8 @@ const everything = '*'
 /** Who may import whom: ARCHITECTURE.md has the table with its reasons. Every folder may import itself. */
 const mayImport: Readonly<Record<string, readonly string[] | typeof everything>> = {
   base: [],
+  // The language of rules is a library of its own: a scope tells it what there is to ask for.
+  rules: ['base'],
   config: ['base'],
   http: ['base'],
   openapi: ['base'],
@@ -20,7 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
   // The engine is a library of its own: nothing of the gate is in it.
   waf: ['base'],
   crs: ['base', 'config', 'http', 'waf'],
-  guards: ['base', 'config', 'http', 'openapi', 'traffic', 'credentials', 'store', 'vault', 'gate', 'waf', 'crs'],
+  guards: ['base', 'config', 'http', 'openapi', 'traffic', 'credentials', 'store', 'vault', 'gate', 'rules', 'waf', 'crs'],
   watch: ['base', 'config', 'http', 'traffic', 'store'],
   middleware: everything,
   cli: everything,
@@ -29,6 +31,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
 /** Folders that do no input or output of their own: engines, to be called with everything they need. */
 const pure: Readonly<Record<string, RegExp>> = {
   base: /from 'node:(?!buffer|crypto|util)/,
+  rules: /from 'node:/,
   http: /from 'node:(?!http'|http2'|buffer|crypto)/,
   // `module`: a native library is loaded by name. `crypto`: hashes that rules ask for.
   waf: /from 'node:(?!buffer|crypto|module)/,
