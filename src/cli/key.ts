@@ -1,15 +1,20 @@
 import { Command } from 'commander'
-import { parseDuration } from '../base/units.ts'
 import type { ApiKey, ApiKeys } from '../credentials/api-keys.ts'
-import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
+import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run } from './command.ts'
+import { durationOf, isoOf, timeOf } from './moments.ts'
 import { print, printJson, say, table } from './output.ts'
 
 interface CreateOptions extends CommonOptions {
   readonly scope?: readonly string[]
   readonly role?: readonly string[]
   readonly cidr?: readonly string[]
+  readonly origin?: readonly string[]
+  readonly operation?: readonly string[]
+  readonly plan?: string
   readonly expires?: string
+  readonly notBefore?: string
   readonly owner?: string
+  readonly note?: string
 }
 
 /** `portcullis key …`. */
@@ -22,7 +27,9 @@ export function command(): Command {
       examplesText([
         ['portcullis key create partner --scope orders:read --expires 90d', 'prints the key, this once'],
         ['portcullis key create ci --role editor --cidr 203.0.113.0/24', 'works from these addresses only'],
+        ['portcullis key create shop --origin https://shop.example --operation op:listOrders', 'for one web site only'],
         ['portcullis key list', ''],
+        ['portcullis key show <id>', 'all that it may, and where'],
         ['portcullis key rotate <id> --grace 1h', 'a new key; the old one works one hour more'],
         ['portcullis key revoke <id>', 'refused from now on'],
       ]),
@@ -33,11 +40,25 @@ export function command(): Command {
       .option('--scope <scope>', 'a scope of the document; may be repeated', collect)
       .option('--role <role>', 'a role of the rules; may be repeated', collect)
       .option('--cidr <range>', 'addresses it works from; may be repeated (default: everywhere)', collect)
+      .option('--origin <origin>', 'web sites whose pages may use it: https://shop.example; may be repeated', collect)
+      .option(
+        '--operation <selector>',
+        'operations it is for: op:ID, tag:NAME, "GET /orders/*"; may be repeated',
+        collect,
+      )
+      .option('--plan <plan>', 'the plan whose limits it has')
       .option('--expires <duration>', 'how long it works: 12h, 90d (default: until revoked)')
+      .option('--not-before <time>', 'when it begins to work: a duration from now, or a time such as 2026-12-01T00:00Z')
       .option('--owner <who>', 'who answers for it')
+      .option('--note <text>', 'what is to be remembered of it')
       .action(run((name: string, options: CreateOptions) => create(name, options))),
   )
   key.addCommand(newCommand('list', 'list the keys, never their secrets').action(run(list)))
+  key.addCommand(
+    newCommand('show', 'show a key with all that bounds it, never its secret')
+      .argument('<id>', 'from `portcullis key list`')
+      .action(run(show)),
+  )
   key.addCommand(
     newCommand('rotate', 'give a key a new secret; its id, scopes and limits stay')
       .argument('<id>', 'from `portcullis key list`')
@@ -51,15 +72,33 @@ export function command(): Command {
 }
 
 async function create(name: string, options: CreateOptions): Promise<ExitCode> {
-  const { scope = [], role = [], cidr = [], expires, owner } = options
-  const expiresAt = expires === undefined ? undefined : Date.now() + durationOf(expires, '--expires')
+  const {
+    scope = [],
+    role = [],
+    cidr = [],
+    origin = [],
+    operation = [],
+    plan,
+    expires,
+    notBefore,
+    owner,
+    note,
+  } = options
+  const begins = notBefore === undefined ? undefined : timeOf(notBefore, '--not-before')
+  const expiresAt =
+    expires === undefined ? undefined : Math.max(Date.now(), begins ?? 0) + durationOf(expires, '--expires')
   return withKeys(options, async (keys) => {
     const { key, record } = await keys.create({
       name,
       scopes: scope,
       roles: role,
       cidrs: cidr,
+      origins: origin,
+      operations: operation,
+      ...(plan === undefined ? {} : { plan }),
       ...(owner === undefined ? {} : { owner }),
+      ...(note === undefined ? {} : { note }),
+      ...(begins === undefined ? {} : { notBefore: begins }),
       ...(expiresAt === undefined ? {} : { expiresAt }),
     })
     if (options.json === true) printJson({ key, ...dated(record) })
@@ -90,10 +129,40 @@ function list(options: CommonOptions): Promise<ExitCode> {
         key.name,
         stateOf(key),
         [...key.scopes, ...key.roles.map((role) => `role:${role}`)].join(' ') || '-',
-        key.cidrs.join(' ') || '-',
+        [...key.cidrs, ...key.origins].join(' ') || '-',
         isoOf(key.createdAt)!,
       ])
       print(table(['ID', 'NAME', 'STATE', 'SCOPES AND ROLES', 'FROM', 'CREATED'], rows))
+    }
+    return 0
+  })
+}
+
+function show(id: string, options: CommonOptions): Promise<ExitCode> {
+  return withKeys(options, async (keys) => {
+    const key = await keys.get(id)
+    if (key === undefined) return noSuchKey([id], options)
+    if (options.json === true) printJson(dated(key))
+    else {
+      const rows = [
+        ['ID', key.id],
+        ['NAME', key.name],
+        ['STATE', stateOf(key)],
+        ['SCOPES', key.scopes.join(' ')],
+        ['ROLES', key.roles.join(' ')],
+        ['ADDRESSES', key.cidrs.join(' ') || 'from everywhere'],
+        ['WEB SITES', key.origins.join(' ') || 'any, and programs'],
+        ['OPERATIONS', key.operations.join(', ') || 'all that scopes and roles allow'],
+        ['PLAN', key.plan],
+        ['OWNER', key.owner],
+        ['NOTE', key.note],
+        ['CREATED', isoOf(key.createdAt)],
+        ['ROTATED', isoOf(key.rotatedAt)],
+        ['WORKS FROM', isoOf(key.notBefore)],
+        ['WORKS UNTIL', isoOf(key.expiresAt)],
+        ['REVOKED', isoOf(key.revokedAt)],
+      ].map(([name, value]) => `${name!.padEnd(12)} ${value || '-'}`)
+      print(rows.join('\n'))
     }
     return 0
   })
@@ -156,10 +225,11 @@ async function withKeys(options: CommonOptions, use: (keys: ApiKeys) => Promise<
 }
 
 /** A key as `--json` shows it: times in RFC 3339. */
-function dated({ createdAt, expiresAt, revokedAt, rotatedAt, previousUntil, ...key }: ApiKey): object {
+function dated({ createdAt, notBefore, expiresAt, revokedAt, rotatedAt, previousUntil, ...key }: ApiKey): object {
   return {
     ...key,
     createdAt: isoOf(createdAt),
+    notBefore: isoOf(notBefore),
     expiresAt: isoOf(expiresAt) ?? null,
     revokedAt: isoOf(revokedAt),
     rotatedAt: isoOf(rotatedAt),
@@ -167,20 +237,9 @@ function dated({ createdAt, expiresAt, revokedAt, rotatedAt, previousUntil, ...k
   }
 }
 
-function isoOf(time: number | undefined): string | undefined {
-  return time === undefined ? undefined : new Date(time).toISOString()
-}
-
-function stateOf({ revokedAt, expiresAt }: ApiKey): string {
+function stateOf({ revokedAt, notBefore, expiresAt }: ApiKey): string {
   if (revokedAt !== undefined) return 'revoked'
+  if (notBefore !== undefined && notBefore > Date.now()) return `from ${isoOf(notBefore)}`
   if (expiresAt === undefined) return 'works'
   return expiresAt <= Date.now() ? 'expired' : `until ${isoOf(expiresAt)}`
-}
-
-function durationOf(text: string, flag: string): number {
-  try {
-    return parseDuration(text)
-  } catch (error) {
-    throw new UsageError(`${flag}: ${(error as Error).message}`)
-  }
 }

@@ -18,6 +18,7 @@ const entries: readonly Entry[] = [
   { name: 'start', summary: 'run the gate', load: () => import('./start.ts') },
   { name: 'key', summary: 'make, list, rotate and revoke API keys', load: () => import('./key.ts') },
   { name: 'revoke', summary: 'end API keys for good: `key revoke`, in one word', load: () => import('./revoke.ts') },
+  { name: 'grant', summary: 'give somebody roles or scopes for a while', load: () => import('./grant.ts') },
   { name: 'user', summary: 'keep the users of HTTP Basic', load: () => import('./user.ts') },
   {
     name: 'explain',

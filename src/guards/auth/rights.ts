@@ -42,6 +42,12 @@ export function createRights(grants: Pick<ActiveGrants, 'size' | 'of'>, now: () 
     return judge
   }
 
+  function compiledOf(grant: Grant): Compiled {
+    const one = compiled.get(grant) ?? compile(grant)
+    compiled.set(grant, one)
+    return one
+  }
+
   function counts({ grant, addresses, isListed }: Compiled, exchange: Exchange, at: number): boolean {
     if (at < grant.from || at >= grant.until) return false
     if (addresses !== undefined && !addresses.has(exchange.address)) return false
@@ -53,15 +59,13 @@ export function createRights(grants: Pick<ActiveGrants, 'size' | 'of'>, now: () 
     let name = ''
     const counting: Grant[] = []
     for (const grant of given) {
-      let one = compiled.get(grant)
-      if (one === undefined) compiled.set(grant, (one = compile(grant)))
-      if (!counts(one, exchange, at)) continue
+      if (!counts(compiledOf(grant), exchange, at)) continue
       counting.push(grant)
       name += grant.id
     }
     if (counting.length === 0) return principal
-    let known = extended.get(principal)
-    if (known === undefined) extended.set(principal, (known = new Map()))
+    const known = extended.get(principal) ?? new Map<string, Principal>()
+    extended.set(principal, known)
     let more = known.get(name)
     if (more === undefined) {
       more = {
