@@ -81,13 +81,17 @@ function modesOf(guard: Guard, options: unknown): { readonly request: Mode; read
 const requestBytesDefault = 10 * 1024 * 1024
 const responseBytesDefault = 10 * 1024 * 1024
 
+type Phase = 'requestHead' | 'requestBody' | 'responseHead' | 'responseBody'
+/** What is wrapped last is opened first: a guard that stands later in the list is farther from the upstream. */
+type Rewriting = 'openRequest' | 'sealRequest' | 'openResponse' | 'sealResponse'
+
 function assemble(operation: Operation, chosen: readonly { readonly part: Part; readonly steps: Steps }[]): Program {
   const listing: { guard: string; phase: string; mode: string }[] = []
-  const collect = (phase: 'requestHead' | 'requestBody' | 'responseHead' | 'responseBody'): Step[] => {
+  const collect = (phase: Phase | Rewriting, order: readonly (typeof chosen)[number][] = chosen): Step[] => {
     const steps: Step[] = []
-    for (const { part, steps: own } of chosen) {
+    for (const { part, steps: own } of order) {
       const step = own[phase]
-      const mode = phase.startsWith('request') ? part.request : part.response
+      const mode = /request/i.test(phase) ? part.request : part.response
       if (step === undefined || mode === 'off') continue
       listing.push({ guard: part.guard, phase, mode })
       steps.push(mode === 'observe' ? observing(step) : step)
@@ -116,16 +120,18 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
   )
   const all = chosen.map(({ steps }) => steps)
   const responseMustBeHeld = chosen.some(
-    ({ part, steps }) => steps.responseBody !== undefined && part.response === 'enforce',
+    ({ part, steps }) =>
+      part.response === 'enforce' && (steps.responseBody ?? steps.openResponse ?? steps.sealResponse) !== undefined,
   )
+  const inward = chosen.toReversed()
   const seesWhole = responseMustBeHeld || responsePart.some(({ enforced }) => enforced)
   return {
     operation,
     requestHead: collect('requestHead'),
-    requestBody: collect('requestBody'),
+    requestBody: [...collect('openRequest', inward), ...collect('requestBody'), ...collect('sealRequest', inward)],
     readsRequestBody: anyReads(chosen),
     responseHead: collect('responseHead'),
-    responseBody: collect('responseBody'),
+    responseBody: [...collect('openResponse'), ...collect('responseBody'), ...collect('sealResponse')],
     responsePart,
     stray: chosen.flatMap(({ part, steps }) =>
       steps.stray === undefined || part.request === 'off' ? [] : [steps.stray],
@@ -157,7 +163,10 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
 function anyReads(
   chosen: readonly { readonly part: Part; readonly steps: Steps }[],
 ): ((exchange: Exchange) => boolean) | undefined {
-  const reading = chosen.filter(({ part, steps }) => steps.requestBody !== undefined && part.request !== 'off')
+  const reading = chosen.filter(
+    ({ part, steps }) =>
+      part.request !== 'off' && (steps.requestBody ?? steps.openRequest ?? steps.sealRequest) !== undefined,
+  )
   const conditions = reading.map(({ steps }) => steps.readsRequestBody)
   if (conditions.length === 0 || conditions.includes(undefined)) return undefined
   const [only] = conditions

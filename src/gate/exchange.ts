@@ -6,7 +6,7 @@ import type { Operation } from '../openapi/operation.ts'
 import type { RuleMatch } from '../traffic/passage.ts'
 import type { Peer } from './peer.ts'
 import type { Principal } from './principal.ts'
-import type { Target } from './target.ts'
+import type { PathAndQuery, Target } from './target.ts'
 import type { UpstreamReply } from './upstream-reply.ts'
 import type { Denial } from './verdict.ts'
 
@@ -44,6 +44,9 @@ export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
 
 const nothing: readonly never[] = []
 
+/** What vouches for the bytes of a body. */
+export const digestHeaders: readonly string[] = ['content-md5', 'digest', 'content-digest', 'repr-digest']
+
 /** More rules than this fit only what was made to fit them; the log has the first. */
 export const matchesMax = 100
 
@@ -73,6 +76,8 @@ export class Exchange {
   traceId: string | undefined
   /** The whole body, decoded from its content coding, once a phase `requestBody` runs. */
   requestBody: Buffer | undefined
+  /** What the upstream is asked for in place of `target`, where a guard has rewritten it. */
+  forwarded: PathAndQuery | undefined
   /** The upstream's answer, from phase `responseHead` on. */
   response: UpstreamReply | undefined
   /** Header name, value, name, value …: set on whatever reply is written, a denial too. */
@@ -114,6 +119,7 @@ export class Exchange {
     this.credentialDenial = undefined
     this.traceId = undefined
     this.requestBody = undefined
+    this.forwarded = undefined
     this.response = undefined
     this.replyHeaders = nothing
     this.upstreamHeaders = nothing
@@ -145,6 +151,16 @@ export class Exchange {
   json(): unknown {
     this.#json ??= { value: parseStrictJson(this.requestBody ?? Buffer.alloc(0)) }
     return this.#json.value
+  }
+
+  /**
+   * Puts another body in the place of the one that came: for later steps, if it was opened before them, and for the upstream.
+   * What vouches for the bytes as they came goes (RFC 9530).
+   */
+  replaceRequestBody(body: Buffer): void {
+    this.requestBody = body
+    this.#json = undefined
+    for (const name of digestHeaders) if (this.headers[name] !== undefined) this.withholdHeader(name)
   }
 
   /** Header for whatever reply is written; replaces one of the same name from the upstream. */

@@ -225,8 +225,13 @@ export class Flight implements Dispatcher.DispatchHandler {
 
   #checkBody(body: Buffer): void {
     this.exchange.requestBody = body
-    this.#body = body
-    this.#afterwards(runPhase(this.#bodySteps, this.exchange), this.#forward)
+    this.#afterwards(runPhase(this.#bodySteps, this.exchange), this.#forwardBody)
+  }
+
+  /** The upstream gets what the last step left: the bytes that were checked, unless one put others in their place. */
+  #forwardBody(): void {
+    this.#body = this.exchange.requestBody!
+    this.#forward()
   }
 
   #forward(): void {

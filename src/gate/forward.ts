@@ -6,7 +6,7 @@ import type { UpstreamTarget } from './upstream.ts'
 
 /** The path and query that the upstream is asked for: what was matched, with the mount's prefix exchanged. */
 export function upstreamPath(exchange: Exchange, { mount }: Route, target: UpstreamTarget): string {
-  const { path, query } = exchange.target
+  const { path, query } = exchange.forwarded ?? exchange.target
   const inside =
     mount.prefix === mount.upstreamPrefix ? path : mount.upstreamPrefix + path.slice(mount.prefix.length) || '/'
   const whole = target.pathPrefix + inside

@@ -169,8 +169,9 @@ export function createGate(first: Load, options: GateOptions): Gate {
       operation: operation.id,
       route: operation.path,
       method: exchange.method,
-      path: exchange.target.path,
-      query: exchange.target.query,
+      // What was rewritten was rewritten because it must not be seen.
+      path: (exchange.forwarded ?? exchange.target).path,
+      query: (exchange.forwarded ?? exchange.target).query,
       protocol,
       receivedAt: exchange.receivedAt,
       durationMs,

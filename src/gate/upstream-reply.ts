@@ -1,3 +1,5 @@
+import { digestHeaders } from './exchange.ts'
+
 /** The upstream's answer while the gate holds it. */
 export class UpstreamReply {
   status: number
@@ -11,6 +13,19 @@ export class UpstreamReply {
     this.status = status
     this.rawHeaders = rawHeaders
     this.body = undefined
+    this.#headers = undefined
+  }
+
+  /**
+   * Puts another body in the place of the upstream's. What vouches for its bytes goes (RFC 9530); an ETag stays, because
+   * callers hand it back with `If-Match`, and it still names the version that the upstream has.
+   */
+  replaceBody(body: Buffer): void {
+    this.body = body
+    const flat = this.rawHeaders
+    for (let i = flat.length - 2; i >= 0; i -= 2) {
+      if (digestHeaders.includes(flat[i]!.toLowerCase())) flat.splice(i, 2)
+    }
     this.#headers = undefined
   }
 
