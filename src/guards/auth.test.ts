@@ -15,10 +15,10 @@ import {
 import { audience, jwkOf, makeKey, signToken, startIssuer, type TestIssuer } from '../../test/kit/issuer.ts'
 import { silentLogger } from '../base/log.ts'
 import { createApiKeys } from '../credentials/api-keys.ts'
+import { revokeToken } from '../credentials/revoked-tokens.ts'
 import { createSessions } from '../credentials/sessions.ts'
 import { createUsers } from '../credentials/users.ts'
 import type { Denial } from '../gate/verdict.ts'
-import { revokeToken } from './auth/revocations.ts'
 import { auth } from './auth.ts'
 import { security } from './security.ts'
 
@@ -203,7 +203,7 @@ describe('N3: a JWT', () => {
         () => issuer.token({ cnf: { 'x5t#S256': 'AAAA' } }),
         'auth.token-unbound',
       ],
-      ['that is bound in a way not known here', () => issuer.token({ cnf: { jkt: 'AAAA' } }), 'auth.token-unbound'],
+      ['that is bound in a way not known here', () => issuer.token({ cnf: { osc: 'AAAA' } }), 'auth.token-unbound'],
       [
         'that is bound to something unreadable',
         () => issuer.token({ cnf: { 'x5t#S256': 7 as unknown as string } }),

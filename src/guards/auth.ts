@@ -1,5 +1,5 @@
 import { ConfigError } from '../base/errors.ts'
-import { object, z } from '../config/language.ts'
+import { object, rate, z } from '../config/language.ts'
 import { createApiKeys } from '../credentials/api-keys.ts'
 import { watchGrants } from '../credentials/grants.ts'
 import { createSessions, type Sessions } from '../credentials/sessions.ts'
@@ -9,6 +9,7 @@ import type { Guard, Host, Step } from '../gate/guard.ts'
 import type { Principal } from '../gate/principal.ts'
 import type { Denial, Verdict } from '../gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../openapi/operation.ts'
+import { createMemoryCounters } from '../store/counters-memory.ts'
 import { type ApiKeyJudge, apiKeyJudge, apiKeyReader } from './auth/api-key.ts'
 import { authorizationReader } from './auth/authorization.ts'
 import { basicJudge } from './auth/basic.ts'
@@ -18,10 +19,13 @@ import {
   basicChallenge,
   bearerChallenge,
   certificateChallenge,
+  dpopChallenge,
   sessionChallenge,
   unencrypted,
 } from './auth/challenge.ts'
 import type { Judged, Reader } from './auth/contract.ts'
+import { createDpopJudge } from './auth/dpop.ts'
+import { createFailureBudget } from './auth/failures.ts'
 import {
   createIssuer,
   type IssuerSettings,
@@ -40,6 +44,7 @@ import {
   setSeveralProofs,
   severalProofsOf,
 } from './auth/plan.ts'
+import { createProofNonces } from './auth/proof-nonces.ts'
 import { watchRevocations } from './auth/revocations.ts'
 import { createRights, type Rights } from './auth/rights.ts'
 import {
@@ -50,6 +55,8 @@ import {
   sessionShape,
 } from './auth/session.ts'
 import { share } from './auth/share.ts'
+import { compileStepUp, stepUpShape } from './auth/step-up.ts'
+import { warnOfIdleRules } from './idle-rules.ts'
 
 const builtIn = ['apiKey', 'basic', 'session', 'mtls'] as const
 
@@ -57,6 +64,13 @@ const method = z.string().min(1)
 const methodList = z.array(method).max(64)
 /** One method or several. */
 const someMethods = z.union([method.transform((one) => [one]), methodList.min(1)])
+
+const publicUrlShape = z
+  .url({ protocol: /^https?$/, hostname: /./ })
+  .transform((url) => url.replace(/\/+$/, ''))
+  .describe(
+    'How callers reach the gate, such as https://api.example.com, where a proxy in front changes host or path. Default: what the request says.',
+  )
 
 const longForm = object({
   methods: methodList
@@ -74,6 +88,11 @@ const longForm = object({
     .describe(
       'Hands verified credentials on to the upstream. Without it the upstream learns who calls from `Portcullis-Subject` and so on.',
     ),
+  publicUrl: publicUrlShape.optional(),
+  failures: rate(
+    'Wrong tokens that one network may show, over all processes together. Those beyond are answered 429 without a look at them; callers of other networks, and tokens that were good before, are not affected.',
+  ).prefault('100/min'),
+  stepUp: stepUpShape,
   session: sessionShape.prefault({}),
   mtls: mtlsShape.prefault({}),
 })
@@ -147,22 +166,37 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return value
     }
 
-    async function openBearer(names: readonly string[], all: AuthRoot['issuers'], { store, log, onClose, now }: Host) {
+    async function openBearer(names: readonly string[], all: AuthRoot['issuers'], world: Host) {
+      const { store, counters, log, onClose, now, tell, vault } = world
       const { revocations, close } = await watchRevocations(store, log)
       onClose(close)
+      const nonces = names.some((name) => all[name]!.dpop.nonce)
+        ? createProofNonces(await (await vault()).secret('dpop-nonce', 32), now)
+        : undefined
+      const once = <T>(name: string, make: () => T): T => {
+        const { value, release } = share(store, name, () => ({ value: make(), close() {} }))
+        onClose(release)
+        return value
+      }
+      const { failures: rate } = options
+      const failures = once(`failures ${rate.count}/${rate.windowMs}`, () =>
+        createFailureBudget({ counters, now, tell, rate }),
+      )
+      const work = once('proofs', () => createMemoryCounters({ now, entriesMax: 65_536 }))
+      const dpop = createDpopJudge({ realm, counters, work, publicUrl: options.publicUrl })
       const opened = names.map((name) => {
         const settings = readIssuerFiles(name, all[name]!)
         const { value: source, release } = share(now, `${name}\0${JSON.stringify(settings)}`, () => {
-          const made = openIssuer(name, settings, { now, log })
+          const made = openIssuer(name, settings, { now, log, local: () => world.localIssuer })
           return { value: made, close: () => made.asker.close() }
         })
         onClose(release)
-        return createIssuer(name, settings, source, refusals, { now, log })
+        return createIssuer(name, settings, source, refusals, { now, nonces })
       })
-      return createBearerJudge({ issuers: opened, refusals, revocations })
+      return createBearerJudge({ issuers: opened, refusals, revocations, dpop, failures })
     }
 
-    function planFor(document: ApiDocument): AuthPlan {
+    function planFor(document: ApiDocument): Omit<AuthPlan, 'stepUp'> {
       const header = apiKeyHeader(document)
       const cookie = sessionCookies(document)[0]!
       const challengeOf = (method: string): string => {
@@ -176,7 +210,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
           case 'mtls':
             return certificateChallenge(realm)
           default:
-            return bearerChallenge(realm)
+            return issuers[method]?.dpop.use === 'required' ? dpopChallenge(realm) : bearerChallenge(realm)
         }
       }
       return {
@@ -223,8 +257,12 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return own.map((place) => apiKeyReader(judge, place, forward))
     }
 
+    const warnOfIdle = warnOfIdleRules(
+      options.stepUp.map(({ match }, index) => ({ name: `auth.stepUp[${index}]`, selects: match.selects })),
+      host,
+    )
     // All operations of a document share their readers, and so what those remember.
-    const perDocument = new Map<ApiDocument, { readonly step: Step; readonly plan: AuthPlan }>()
+    const perDocument = new Map<ApiDocument, { readonly step: Step; readonly plan: Omit<AuthPlan, 'stepUp'> }>()
     return (operation) => {
       if (operation.kind !== 'listed') return undefined
       const { document } = operation
@@ -234,7 +272,8 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
         compiled = { step: identify(readersFor(document), rank, rights), plan: planFor(document) }
         perDocument.set(document, compiled)
       }
-      setAuthPlan(operation, compiled.plan)
+      warnOfIdle(document)
+      setAuthPlan(operation, { ...compiled.plan, stepUp: compileStepUp(options.stepUp, operation) })
       return methods.length === 0 ? undefined : { requestHead: compiled.step }
     }
   },

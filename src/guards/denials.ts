@@ -77,6 +77,41 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     "Decided by `auth.mtls.revoked` or the listener's `clientCrl`.",
   ),
   'auth.certificate-unnamed': page(401, 'Use a certificate with the expected name.', 'Decided by `auth.mtls.subject`.'),
+  'auth.dpop-busy': page(
+    429,
+    'Wait for a second and try again.',
+    'Decided by `issuers.<name>.dpop.proofs`: so many signatures of one network are checked, and no more.',
+  ),
+  'auth.dpop-nonce': page(
+    401,
+    'Put the value of the header DPoP-Nonce into the proof as `nonce`, and send the request again (RFC 9449, 9).',
+    'Decided by `issuers.<name>.dpop.nonce`.',
+  ),
+  'auth.dpop-proof': page(
+    401,
+    "Make the proof for this very request: `htm`, `htu`, `ath`, a fresh `iat` and `jti`, signed with the token's key (RFC 9449, 4).",
+    'The evidence names what does not fit. `htu` is compared with the URL of the request; `auth.publicUrl` says another one.',
+  ),
+  'auth.dpop-replayed': page(
+    401,
+    'Make a new proof, with a new `jti`, for every request.',
+    'A proof came twice: a client that repeats requests as they were, or somebody who listens.',
+  ),
+  'auth.dpop-required': page(
+    401,
+    'Ask for a token that is bound to a key (RFC 9449), and send it behind `DPoP`.',
+    'Decided by `issuers.<name>.dpop`.',
+  ),
+  'auth.dpop-unavailable': page(
+    503,
+    'Try again later.',
+    'Whether a proof is new is counted by `counters`, which does not answer.',
+  ),
+  'auth.insufficient_user_authentication': page(
+    401,
+    'Let the user sign in again as `acr_values` and `max_age` of `WWW-Authenticate` say, and send the new token (RFC 9470).',
+    'Decided by `auth.stepUp` or `authorize.rules`; the log names which.',
+  ),
   'auth.issuer-unreachable': page(
     503,
     'Try again later; the token could not be checked.',
@@ -118,6 +153,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
   'auth.token-claims': page(401, 'Ask for a token with the claims this API needs.', token),
   'auth.token-critical': page(401, 'Leave out the extension that the `crit` header names.', token),
   'auth.token-expired': page(401, 'Fetch a new token.', token),
+  'auth.token-flood': page(
+    429,
+    'Wait as long as `Retry-After` says, and send a good token then.',
+    'Decided by `auth.failures`. Somebody guesses, or a client keeps a token that is over. Callers of other networks are not affected.',
+  ),
   'auth.token-inactive': page(401, 'Fetch a new token.', token),
   'auth.token-issuer': page(401, 'Fetch a token from the issuer this API trusts.', token),
   'auth.token-key': page(401, 'Fetch a new token; the issuer has taken its key back.', token),

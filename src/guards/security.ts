@@ -1,7 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import { object } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
-import type { Guard, Steps } from '../gate/guard.ts'
+import type { Guard } from '../gate/guard.ts'
 import type { Principal } from '../gate/principal.ts'
 import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../openapi/operation.ts'
@@ -19,7 +19,8 @@ export const security: Guard<object> = {
   setup: () => (operation) => {
     if (operation.kind !== 'listed') return undefined
     const demand = demandOf(operation)
-    return demand.kind === 'public' ? undefined : compileDemand(operation, demand)
+    if (demand.kind === 'public') return undefined
+    return { requestHead: withStepUp(compileDemand(operation, demand), authPlanOf(operation)) }
   },
 }
 
@@ -103,7 +104,22 @@ interface Check {
   readonly place: string | undefined
 }
 
-function compileDemand(operation: Operation, demand: Exclude<Demand, { kind: 'public' }>): Steps {
+/** After the credential itself, how it came about (RFC 9470): who may come without one may not come here without. */
+function withStepUp(step: Judge, plan: AuthPlan | undefined): Judge {
+  const check = plan?.stepUp
+  if (plan === undefined || check === undefined) return step
+  const missing = credentialMissing(plan.challenge(plan.methods))
+  return (exchange) => {
+    const verdict = step(exchange)
+    if (verdict !== undefined) return verdict
+    const { principal } = exchange
+    return principal === undefined ? missing : check(principal, exchange.receivedAt)
+  }
+}
+
+type Judge = (exchange: Exchange) => Verdict
+
+function compileDemand(operation: Operation, demand: Exclude<Demand, { kind: 'public' }>): Judge {
   const plan = authPlanOf(operation)
   if (plan === undefined || plan.methods.length === 0) {
     throw placed(operation, 'P1406', `${operation.id}: asks for a credential, but "auth" is off or lists no method`)
@@ -111,13 +127,10 @@ function compileDemand(operation: Operation, demand: Exclude<Demand, { kind: 'pu
   const { challenge, realm } = plan
   if (demand.kind === 'anyone-known') {
     const missing = credentialMissing(challenge(plan.methods))
-    return {
-      requestHead: ({ credentialDenial, principal }) =>
-        credentialDenial ?? (principal === undefined ? missing : undefined),
-    }
+    return ({ credentialDenial, principal }) => credentialDenial ?? (principal === undefined ? missing : undefined)
   }
   // Who may come without a credential may come with any; only one that is not believed is refused.
-  if (demand.optional) return { requestHead: ({ credentialDenial }) => credentialDenial }
+  if (demand.optional) return ({ credentialDenial }) => credentialDenial
   const alternatives = demand.alternatives
     .map((alternative) => checksOf(alternative, plan))
     .filter((checks) => checks.every(({ methods }) => methods.size > 0))
@@ -143,19 +156,17 @@ function compileDemand(operation: Operation, demand: Exclude<Demand, { kind: 'pu
   }
 
   const only = alternatives.length === 1 && alternatives[0]!.length === 1 ? alternatives[0]![0]! : undefined
-  if (only === undefined || only.place !== undefined) return { requestHead: judge }
+  if (only === undefined || only.place !== undefined) return judge
   // Nearly all operations ask for one scheme: no lists to walk for a caller who is right.
   const { need } = only
-  return {
-    requestHead(exchange) {
-      const { principal } = exchange
-      return principal !== undefined &&
-        exchange.credentialDenial === undefined &&
-        only.methods.has(principal.via) &&
-        hasScopes(principal, need)
-        ? undefined
-        : judge(exchange)
-    },
+  return (exchange) => {
+    const { principal } = exchange
+    return principal !== undefined &&
+      exchange.credentialDenial === undefined &&
+      only.methods.has(principal.via) &&
+      hasScopes(principal, need)
+      ? undefined
+      : judge(exchange)
   }
 }
 

@@ -36,9 +36,10 @@ export function authorizationReader(options: AuthorizationOptions): Reader {
     const rest = match?.[2] ?? authorization.trim()
     if (keys?.recognizes(rest) === true && (bareKeys || scheme === 'bearer')) return keys.judge(rest, exchange)
     if (scheme === 'basic') return users?.judge(rest, exchange)
+    if (scheme === 'dpop') return bearer?.judge({ authorization, token: rest, scheme }, exchange)
     if (authorization.slice(0, 6).toLowerCase() !== 'bearer' || (bearer === undefined && !bareKeys)) return undefined
     if (scheme !== 'bearer') return malformed
-    return bearer?.judge(authorization, rest, exchange)
+    return bearer?.judge({ authorization, token: rest, scheme }, exchange)
   }
 
   return {

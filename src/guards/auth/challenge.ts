@@ -11,6 +11,16 @@ export function bearerChallenge(realm: string, parameters: Readonly<Record<strin
   return `Bearer realm=${quoted(realm)}${rest.join('')}`
 }
 
+/** Algorithms that DPoP proofs may be signed with; asymmetric ones only (RFC 9449, 4.3). */
+export const dpopAlgorithms = ['ES256', 'ES384', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const
+
+/** `DPoP` challenge (RFC 9449, 7.1). */
+export function dpopChallenge(realm: string, parameters: Readonly<Record<string, string>> = {}): string {
+  const all = { ...parameters, algs: dpopAlgorithms.join(' ') }
+  const rest = Object.entries(all).map(([name, value]) => `, ${name}=${quoted(value)}`)
+  return `DPoP realm=${quoted(realm)}${rest.join('')}`
+}
+
 /** `Basic` challenge; the charset says that names and passwords are read as UTF-8 (RFC 7617, 2.1). */
 export const basicChallenge = (realm: string) => `Basic realm=${quoted(realm)}, charset="UTF-8"`
 

@@ -2,18 +2,38 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import { duration, file, object, z } from '../../config/language.ts'
+import { duration, file, object, rate, z } from '../../config/language.ts'
+import { tokenIdOf } from '../../credentials/revoked-tokens.ts'
+import type { LocalIssuer } from '../../gate/guard.ts'
 import type { Principal } from '../../gate/principal.ts'
 import type { Denial } from '../../gate/verdict.ts'
 import { type Asker, createAsker, IssuerUnreachable, isSafeUrl } from './ask.ts'
-import { bearerChallenge, because, unauthorized } from './challenge.ts'
+import { bearerChallenge, because, dpopChallenge, unauthorized } from './challenge.ts'
+import type { DpopRules } from './dpop.ts'
 import { createIntrospection, type Introspection } from './introspection.ts'
 import { algorithmNames, type Jws, verifyJws } from './jws.ts'
 import { fixedKeySet, type KeySet, RemoteKeySet, readKeys, secretKeySet } from './key-set.ts'
-import { tokenIdOf } from './revocations.ts'
+import type { ProofNonces } from './proof-nonces.ts'
 
 const endpoint = (description: string) =>
   z.string().refine(isSafeUrl, 'expected an https URL (http only on loopback)').describe(description)
+
+const dpopShape = object({
+  use: z
+    .enum(['off', 'allowed', 'required'])
+    .default('allowed')
+    .describe('Whether tokens bound to a key are accepted, or nothing else is.'),
+  nonce: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Asks for a nonce of this gate in every proof (RFC 9449, 9), so that none can be made in advance. It changes every five minutes and is the same for all gates that share a store.',
+    ),
+  maxAge: duration('How old a proof may be.')
+    .default(60_000)
+    .refine((ms) => ms >= 1_000 && ms <= 3_600_000, 'expected 1s to 1h'),
+  proofs: rate('Proofs of one network that one process checks: checking a signature costs it time.').prefault('200/s'),
+})
 
 const issuerShape = object({
   issuer: z.string().min(1).describe('Who issues the tokens: exactly the `iss` of the tokens (RFC 8414, 2).'),
@@ -88,6 +108,21 @@ const issuerShape = object({
     .describe(
       'Values of the `typ` header that are accepted, such as `at+jwt` (RFC 9068). Default: `at+jwt`, `jwt`, or none at all.',
     ),
+  dpop: z
+    .union([
+      z.enum(['off', 'allowed', 'required']).transform((use) => dpopShape.parse({ use })),
+      z.lazy(() => dpopShape),
+    ])
+    .prefault({})
+    .describe(
+      'Tokens bound to a key of the caller (DPoP, RFC 9449): `required` refuses all others, `off` refuses these. A bound token never passes without its proof. The long form says more.',
+    ),
+  certificateBound: z
+    .enum(['allowed', 'required'])
+    .default('allowed')
+    .describe(
+      "Tokens bound to the caller's TLS certificate (RFC 8705, 3): `required` refuses all others. A bound token never passes over another connection.",
+    ),
   refresh: duration('After how long the keys are fetched again in the background.').default(600_000),
   cooldown: duration('Shortest time between two fetches because of unknown key ids.').default(30_000),
   timeout: duration('For one question to the issuer.').default(5_000),
@@ -113,6 +148,8 @@ export interface Verified {
   readonly tokenId: string | undefined
   /** SHA-256 thumbprint of the client certificate it is bound to (RFC 8705, 3.1). */
   readonly certificate: string | undefined
+  /** The key it is bound to (RFC 9449, 6.1), with what proofs must show. */
+  readonly proof: { readonly thumbprint: string; readonly rules: DpopRules } | undefined
   readonly keys: KeySet | undefined
   readonly keysVersion: number
 }
@@ -157,6 +194,21 @@ export function tokenRefusals(realm: string) {
     revoked: invalid('revoked', 'The access token was revoked.'),
     inactive: invalid('inactive', 'The access token is not active: unknown, expired or revoked.'),
     unbound: invalid('unbound', 'The access token is bound to a key that the caller has not shown to hold.'),
+    // RFC 9449, 7.2: a bound token that comes as a bearer token was most likely stolen.
+    downgraded: unauthorized(
+      'auth.token-unbound',
+      'The access token is bound to a key: send it behind `DPoP`, with a proof.',
+      `${bearerChallenge(realm, {
+        error: 'invalid_token',
+        error_description: 'The access token is bound to a key that the caller has not shown to hold',
+      })}, ${dpopChallenge(realm)}`,
+    ),
+    /** It came behind `DPoP`, or must come so, and is bound to nothing. */
+    bindable: unauthorized(
+      'auth.dpop-required',
+      'The access token is not bound to a key, as it must be here. Ask the issuer for one that is (RFC 9449).',
+      dpopChallenge(realm, { error: 'invalid_token', error_description: 'The access token is not bound to a key' }),
+    ),
     unreachable: {
       kind: 'denial',
       status: 503,
@@ -173,6 +225,8 @@ export type TokenRefusals = ReturnType<typeof tokenRefusals>
 export interface IssuerWorld {
   readonly now: () => number
   readonly log: Logger
+  /** The issuer in this process, where there is one: its keys are asked for without a network. */
+  readonly local?: () => LocalIssuer | undefined
 }
 
 /** The part of an issuer that outlives a reload: its keys, its cached answers, its connections. */
@@ -193,7 +247,8 @@ export function readIssuerFiles(name: string, settings: IssuerSettings): IssuerS
 }
 
 /** Prepares an issuer's keys. Fetching begins now and is not waited for: an issuer that is down must not keep the rest from starting. */
-export function openIssuer(name: string, settings: IssuerSettings, { now, log }: IssuerWorld): IssuerSource {
+export function openIssuer(name: string, settings: IssuerSettings, world: IssuerWorld): IssuerSource {
+  const { now } = world
   const asker = createAsker({ timeoutMs: settings.timeout, ca: settings.ca })
   const metadata = discover(settings.issuer, asker)
   const configured = settings.introspection?.endpoint
@@ -206,7 +261,7 @@ export function openIssuer(name: string, settings: IssuerSettings, { now, log }:
       discovered = { url: urlOf(await metadata(), 'introspection_endpoint'), untilMs: now() + settings.refresh }
       return discovered.url
     },
-    keys: openKeys(name, settings, asker, metadata, now, log),
+    keys: openKeys(name, settings, asker, metadata, world),
   }
 }
 
@@ -215,8 +270,7 @@ function openKeys(
   settings: IssuerSettings,
   asker: Asker,
   metadata: () => Promise<Readonly<Record<string, unknown>>>,
-  now: () => number,
-  log: Logger,
+  { now, log, local = () => undefined }: IssuerWorld,
 ): KeySet | undefined {
   const at = `issuers.${name}`
   const { jwks, secret } = settings
@@ -248,7 +302,11 @@ function openKeys(
     refreshMs: settings.refresh,
     cooldownMs: settings.cooldown,
     staleMaxMs,
-    fetchKeys: async () => asker.get(jwks ?? urlOf(await metadata(), 'jwks_uri'), jwksBytesMax),
+    async fetchKeys() {
+      const own = local()
+      if (jwks === undefined && own?.issuer === settings.issuer) return { ...(await own.jwks()) }
+      return asker.get(jwks ?? urlOf(await metadata(), 'jwks_uri'), jwksBytesMax)
+    },
   })
   void set.refresh()
   return set
@@ -321,7 +379,7 @@ export function createIssuer(
   settings: IssuerSettings,
   source: IssuerSource,
   refusals: TokenRefusals,
-  { now }: IssuerWorld,
+  { now, nonces }: { readonly now: () => number; readonly nonces: ProofNonces | undefined },
 ): Issuer {
   const { keys } = source
   const allowed = new Set<string>(
@@ -331,6 +389,13 @@ export function createIssuer(
     settings.typ === undefined ? undefined : new Set(settings.typ.map((typ) => typ.replace(/^application\//, '')))
   const audiences = new Set(settings.audience)
   const toleranceMs = settings.clockTolerance
+  const { dpop, certificateBound } = settings
+  const rules: DpopRules = {
+    maxAgeMs: dpop.maxAge,
+    toleranceMs,
+    nonces: dpop.nonce ? nonces : undefined,
+    proofs: dpop.proofs,
+  }
 
   /** Everything a claim set must show, wherever it comes from. */
   function readClaims(claims: Readonly<Record<string, unknown>>, at: number, signed: boolean): Verified | Denial {
@@ -355,14 +420,19 @@ export function createIssuer(
       (application === undefined ? undefined : `client:${application}`)
     if (subject === undefined) return because(refusals.claims, { issuer: name, claim: settings.subjectClaim })
     const confirmation = typeof cnf === 'object' && cnf !== null ? (cnf as Record<string, unknown>) : {}
-    const certificate = confirmation['x5t#S256']
+    const { jkt, 'x5t#S256': certificate } = confirmation
     // A token bound to a key is worth nothing without that key; one that is bound in a way not known here is refused
     // rather than taken for a bearer token (RFC 9449, 7.2).
     const isUnknown = Object.entries(confirmation).some(
-      ([method, value]) => method !== 'x5t#S256' || typeof value !== 'string',
+      ([method, value]) => (method !== 'x5t#S256' && method !== 'jkt') || typeof value !== 'string',
     )
     if (isUnknown || (cnf !== undefined && (typeof cnf !== 'object' || cnf === null)))
       return because(refusals.unbound, { issuer: name })
+    if (jkt !== undefined && dpop.use === 'off') return because(refusals.unbound, { issuer: name, dpop: 'off' })
+    if (jkt === undefined && dpop.use === 'required') return because(refusals.bindable, { issuer: name })
+    if (certificate === undefined && certificateBound === 'required') {
+      return because(refusals.unbound, { issuer: name, certificateBound })
+    }
     const scopes =
       settings.scopesClaim === undefined ? (claims.scope ?? claims.scp) : claimAt(claims, settings.scopesClaim)
     return {
@@ -380,6 +450,7 @@ export function createIssuer(
       expiresMs,
       tokenId: typeof jti === 'string' ? tokenIdOf(settings.issuer, jti) : undefined,
       certificate: typeof certificate === 'string' ? certificate : undefined,
+      proof: typeof jkt === 'string' ? { thumbprint: jkt, rules } : undefined,
       keys: signed ? keys : undefined,
       keysVersion: keys?.version ?? 0,
     }

@@ -1,4 +1,5 @@
 import { constants, createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
+import { parseStrictJson } from '../../base/json.ts'
 
 /*
  * Compact JWS (RFC 7515) as an access token needs it, and nothing else: no nested, detached or unencoded payloads, no
@@ -51,6 +52,7 @@ export interface Jws {
   readonly keyId: string | undefined
   /** The `typ` header, lower case, without `application/` (RFC 7515, 4.1.9). */
   readonly type: string | undefined
+  readonly header: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>>
   readonly signingInput: string
   readonly signature: Buffer
@@ -60,7 +62,8 @@ export interface Jws {
 export type JwsFault = 'foreign' | 'malformed' | 'critical-header'
 
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** Claims of real tokens are two or three levels deep. */
+const depthMax = 16
 
 /** Takes a token apart, or says what is wrong with it. Nothing in the result is proved yet. */
 export function parseJws(token: string): Jws | JwsFault {
@@ -80,6 +83,7 @@ export function parseJws(token: string): Jws | JwsFault {
     algorithm: alg,
     keyId: kid,
     type: typ?.toLowerCase().replace(/^application\//, ''),
+    header,
     claims,
     signingInput: token.slice(0, payloadEnd),
     signature: Buffer.from(token.slice(payloadEnd + 1), 'base64url'),
@@ -90,7 +94,8 @@ function parseObject(part: string): Record<string, unknown> | undefined {
   // One character cannot be the rest of a base64url text (RFC 4648, 5).
   if (part.length % 4 === 1) return undefined
   try {
-    const value: unknown = JSON.parse(utf8.decode(Buffer.from(part, 'base64url')))
+    // A name that stands twice would be read by some as the first and by others as the last (RFC 8725, 2.6; RFC 7519, 4).
+    const value = parseStrictJson(Buffer.from(part, 'base64url'), depthMax)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined

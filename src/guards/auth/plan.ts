@@ -1,5 +1,6 @@
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
+import type { Denial } from '../../gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../../openapi/operation.ts'
 import type { Proof } from './contract.ts'
 
@@ -12,6 +13,8 @@ export interface AuthPlan {
   /** The value of WWW-Authenticate that invites any of these methods. */
   readonly challenge: (methods: readonly string[]) => string
   readonly realm: string
+  /** How lately or how surely callers of this operation must have signed in, where that is asked. */
+  readonly stepUp: ((principal: Principal, now: number) => Denial | undefined) | undefined
 }
 
 // Guards share nothing but the operation and the exchange they look at. Weak, so that a reload leaves nothing behind.

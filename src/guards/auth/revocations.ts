@@ -1,20 +1,9 @@
-import { hash } from 'node:crypto'
 import type { Logger } from '../../base/log.ts'
+import { revokedTokensPrefix as prefix } from '../../credentials/revoked-tokens.ts'
 import type { Store } from '../../store/store.ts'
 
-const prefix = 'revoked-token/'
 const pageSize = 1_000
 const entriesMax = 1_000_000
-
-/** The id under which a token can be revoked: its issuer and its `jti` (RFC 7519, 4.1.7). */
-export function tokenIdOf(issuer: string, jti: string): string {
-  return hash('sha256', `${issuer}\0${jti}`, 'base64url')
-}
-
-/** Refuses one token from now on, on every gate that shares the store. `ttlMs`: until it would expire anyway. */
-export async function revokeToken(store: Store, issuer: string, jti: string, ttlMs: number): Promise<void> {
-  await store.put(prefix + tokenIdOf(issuer, jti), true, { ttlMs })
-}
 
 /** The revoked tokens, in memory: asked on every request. */
 export interface Revocations {

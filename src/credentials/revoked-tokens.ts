@@ -1,0 +1,15 @@
+import { hash } from 'node:crypto'
+import type { Store } from '../store/store.ts'
+
+/** Where the ids of revoked tokens stand in a store. */
+export const revokedTokensPrefix = 'revoked-token/'
+
+/** The id under which a token can be revoked: its issuer and its `jti` (RFC 7519, 4.1.7). */
+export function tokenIdOf(issuer: string, jti: string): string {
+  return hash('sha256', `${issuer}\0${jti}`, 'base64url')
+}
+
+/** Refuses one token from now on, on every gate that shares the store. `ttlMs`: until it would expire anyway. */
+export async function revokeToken(store: Store, issuer: string, jti: string, ttlMs: number): Promise<void> {
+  await store.put(revokedTokensPrefix + tokenIdOf(issuer, jti), true, { ttlMs })
+}
