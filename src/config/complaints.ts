@@ -81,12 +81,31 @@ function complaint(issue: Issue, path: readonly PropertyKey[], context: Context)
   const written = at.kind === 'scalar' && typeof at.value === 'string' ? at.value : undefined
   const words = flat.flatMap((one) => (one.code === 'invalid_value' ? one.values.map(String) : []))
   const meant = written === undefined || words.includes(written) ? undefined : nearest(written, words)
-  const hint = meant === undefined ? descriptionAt(path, context) : `did you mean "${meant}"?`
+  const within = withinText(issue, at)
+  const hint = within?.hint ?? (meant === undefined ? descriptionAt(path, context) : `did you mean "${meant}"?`)
   // A guard's own words say what was found, or need not.
   const message = flat.every((one) => one.code === 'custom')
     ? `${label}: ${expected}`
     : `${label}: ${expected}, found ${found}`
-  return [new ConfigError(code, message, { place, ...(hint === undefined ? {} : { hint }) })]
+  return [new ConfigError(code, message, { place: within?.place ?? place, ...(hint === undefined ? {} : { hint }) })]
+}
+
+/** Where in a text something is wrong, for shapes that read a language: their issues say at which character. */
+function withinText(
+  issue: Issue,
+  at: Tree,
+): { readonly place: Place | undefined; readonly hint: string | undefined } | undefined {
+  const { params } = issue as {
+    readonly params?: { readonly offset?: number; readonly length?: number; readonly hint?: string }
+  }
+  if (issue.code !== 'custom' || params?.offset === undefined) return undefined
+  if (at.kind !== 'scalar' || typeof at.value !== 'string') return { place: undefined, hint: params.hint }
+  const { place, value } = at
+  // Text in quotes, as long as nothing in it is escaped; in a folded or escaped text no column can be told.
+  const quotes = (place.length ?? 0) - value.length
+  if (quotes !== 0 && quotes !== 2) return { place: undefined, hint: params.hint }
+  const column = place.column + quotes / 2 + params.offset
+  return { place: { ...place, column, length: params.length ?? 1 }, hint: params.hint }
 }
 
 function unknownKey(key: string, path: readonly PropertyKey[], { tree, shape, name }: Context): ConfigError {

@@ -32,7 +32,7 @@ export interface RuleScope<F> {
   /** By first word: `claims` for `claims.address.country`. Takes what stands behind it; throws an Error where there is no such thing. */
   readonly families: ReadonlyMap<string, (path: readonly string[]) => Name<F>>
   /** Named address ranges: `office` in `ip in office`. */
-  readonly places: ReadonlyMap<string, RangeSet>
+  readonly places: Pick<ReadonlyMap<string, RangeSet>, 'get' | 'keys'>
   /** Milliseconds since the epoch; for `age`. */
   readonly now: (facts: F) => number
 }
