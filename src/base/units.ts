@@ -1,3 +1,5 @@
+import { type CalendarUnit, calendarUnits } from './calendar.ts'
+
 const durationUnits: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
@@ -34,4 +36,15 @@ export function parseRate(text: string): { readonly count: number; readonly wind
   const windowMs = Number(match?.[2] ?? 1) * (durationUnits[match?.[3] ?? ''] ?? 0)
   if (match === null || count < 1 || windowMs < 1) throw new Error('expected a rate such as 100/min, 5/s or 20/10s')
   return { count, windowMs }
+}
+
+/** `10000/month`, `100/day`, `5000/week`, `500/hour`: so many in a period of the calendar. Throws an Error that says what was expected. */
+export function parseQuota(text: string): { readonly count: number; readonly unit: CalendarUnit } {
+  const match = /^(\d{1,15})\/(\w+)$/.exec(text)
+  const unit = calendarUnits.find((name) => name === match?.[2])
+  const count = Number(match?.[1])
+  if (unit === undefined || !(count >= 1)) {
+    throw new Error('expected a quota such as 10000/month, 5000/week, 100/day or 50/hour')
+  }
+  return { count, unit }
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseBytes, parseDuration, parseRate } from '../base/units.ts'
+import { parseBytes, parseDuration, parseQuota, parseRate } from '../base/units.ts'
 
 /** Reads, documents and defaults one part of the configuration. The published JSON Schema comes from it. */
 export type Shape<T> = z.ZodType<T>
@@ -24,6 +24,10 @@ export const bytes = (description: string) =>
 /** `100/min`, `5/s`, `1000/h`, `10000/day`, `20/10s`; read as count and window. */
 export const rate = (description: string) =>
   text(parseRate, 'rate', String.raw`^\d+/(\d+)?(ms|s|sec|min|m|h|hour|d|day|month)$`, description, ['100/min', '5/s'])
+
+/** `10000/month`, `100/day`, `5000/week`, `50/hour`; read as count and unit of the calendar. */
+export const quota = (description: string) =>
+  text(parseQuota, 'quota', String.raw`^\d+/(hour|day|week|month)$`, description, ['10000/month', '100/day'])
 
 /** `off`, `observe` (note, never block) or `enforce`. */
 export const mode = (description: string) => z.enum(['off', 'observe', 'enforce']).describe(description)
@@ -50,7 +54,14 @@ export interface FileMark {
 
 export const fileMark = 'x-file'
 
-function text<T>(parse: (text: string) => T, what: string, pattern: string, description: string, examples: string[]) {
+/** A text that is read by `parse`, whose error is the complaint; `pattern` tells editors what it looks like. */
+export function text<T>(
+  parse: (text: string) => T,
+  what: string,
+  pattern: string,
+  description: string,
+  examples: string[],
+) {
   return z
     .string()
     .transform((value, context) => {

@@ -228,10 +228,25 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Wait as long as `Retry-After` says; `RateLimit` tells what is left.',
     'Decided by `limits`; the log names which one.',
   ),
+  'limits.locked-out': page(
+    429,
+    'Wait as long as `Retry-After` says.',
+    'Decided by `then: lockout` of a limit; the log names which one, and the event `limits.lockout` tells when it began.',
+  ),
+  'limits.queue-full': page(
+    429,
+    'Send more slowly: so many of your requests wait for their turn already.',
+    'Decided by `pace` or `over: throttle` of a limit, with its `queue` and `wait`, and by `limits.waiting`.',
+  ),
+  'limits.quota-exceeded': page(
+    429,
+    'Wait for the next period, which `Retry-After` and `RateLimit` tell, or ask for a larger plan.',
+    'Decided by `quota` of a limit; the log names which one.',
+  ),
   'limits.unavailable': page(
     503,
     'Try again later.',
-    'The shared counters are down and the limit says `onFailure: closed`.',
+    'Counters or store are down, and the limit says `onFailure: closed`, as quotas do by default.',
   ),
   'protocol.chunk-extensions': page(413, 'Leave chunk extensions out.', protocol),
   'protocol.connections': page(0, 'Closed without an answer: too many connections.', connection),

@@ -38,6 +38,13 @@ async function limiter(options: unknown, host: TestHost = makeHost(), operation 
   return { steps, send, passing, host }
 }
 
+/** A limit that locks out; a property called `then` is nothing a linter lets stand in a literal. */
+const locking = (lockout: string, more: object = {}) => ({
+  rate: '1/s',
+  ...more,
+  ...Object.fromEntries([['then', lockout]]),
+})
+
 const off = { default: { mode: 'off' }, anonymous: { mode: 'off' } }
 
 describe('L1: a limit by count', () => {
@@ -361,9 +368,20 @@ describe('options', () => {
     ['no rate', { mine: { key: 'ip' } }],
     ['an unknown part of a key', { mine: { rate: '1/s', key: 'ip+moon' } }],
     ['an empty part of a key', { mine: { rate: '1/s', key: 'ip+' } }],
-    ['a selector that is none', { mine: { rate: '1/s', match: 'plan:free' } }],
-    ['a quota, which is not there yet', { mine: { rate: '1/s', quota: '10000/month' } }],
-    ['a throttle, which is not there yet', { mine: { rate: '1/s', over: 'throttle 2/s' } }],
+    ['a selector that is none', { mine: { rate: '1/s', match: 'operation:x' } }],
+    ['a plan without a name', { mine: { rate: '1/s', match: 'plan:' } }],
+    ['a quota that is none', { mine: { quota: '10000/fortnight' } }],
+    ['a throttle that is none', { mine: { rate: '1/s', over: 'throttle' } }],
+    ['a throttle over nothing', { mine: { pace: '1/s', over: 'throttle 2/s' } }],
+    ['a lockout and a throttle', { mine: locking('lockout 15m', { over: 'throttle 2/s' }) }],
+    ['a lockout for ever', { mine: locking('lockout 365d') }],
+    ['a wait without end', { mine: { pace: '1/s', wait: '1h' } }],
+    ['a cost that nothing pays', { mine: { quota: '10/day', cost: 11 } }],
+    ['a place that is no time zone', { mine: { quota: '10/day', timeZone: 'Europe/Atlantis' } }],
+    ['a default plan that no limit speaks of', { plan: { default: 'gold' } }],
+    ["a plan's limit by plan", { plans: { gold: { rate: '1/s', match: 'plan:gold' } } }],
+    ['a plan that is called as a limit', { plans: { mine: {} }, mine: { rate: '1/s' } }],
+    ['a caller without a method', { plans: { gold: {} }, plan: { callers: { alice: 'gold' } } }],
     ['a name that does not fit into a header', { 'a"b': { rate: '1/s' } }],
     ['a burst of nothing', { default: { burst: 0 } }],
   ])('refuse %s', (_, options) => {

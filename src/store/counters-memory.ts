@@ -161,10 +161,13 @@ function createPools(poolsMax: number) {
       return { taken, left: pool.left, more: pool.more }
     },
     pour(name: string, amount: number, more: number, now: number, ttlMs: number): void {
-      const left = (live(name, now)?.left ?? 0) + amount
+      const old = live(name, now)
+      const left = (old?.left ?? 0) + amount
       pools.delete(name)
       if (pools.size >= poolsMax) pools.delete(pools.keys().next().value!)
-      pools.set(name, { left, more, until: now + ttlMs })
+      // What lies in it was to stay for as long as was said before.
+      const until = left > amount ? Math.max(old!.until, now + ttlMs) : now + ttlMs
+      pools.set(name, { left, more, until })
     },
     drain(name: string, now: number): number {
       const left = live(name, now)?.left ?? 0

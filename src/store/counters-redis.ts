@@ -61,9 +61,11 @@ if amount > 0 then left = redis.call('HINCRBY', KEYS[1], 'left', -amount) end
 return { 1, left, tonumber(pool[2]) }
 `
 const pourScript = `
-redis.call('HINCRBY', KEYS[1], 'left', ARGV[1])
+local left = redis.call('HINCRBY', KEYS[1], 'left', ARGV[1])
 redis.call('HSET', KEYS[1], 'more', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if left == tonumber(ARGV[1]) or redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return 1
 `
 const drainScript = `

@@ -172,6 +172,16 @@ export function countersContract(
       expect((await counters.draw(key, 0)).more).toBeUndefined()
     })
 
+    test('L4: what lies in a pool is not forgotten sooner because a little was added for less long', async () => {
+      await counters.pour(key, 7, 1, 3_600_000)
+      await counters.pour(key, 0, 0, 100 * pace)
+      await bench.pass(100 * pace + pace)
+      expect(await counters.draw(key, 7)).toEqual({ taken: true, left: 0, more: 0 })
+      await counters.pour(key, 0, 0, 100 * pace)
+      await bench.pass(100 * pace + pace)
+      expect((await counters.draw(key, 0)).more).toBeUndefined()
+    })
+
     test.each([
       ['half a request', 0.5],
       ['less than nothing', -1],

@@ -22,7 +22,10 @@ export interface Counters {
    * pools), and never comes back with what was drawn from it. Bare or a promise, and rejects, as `take`.
    */
   draw(pool: string, amount: number): Drawn | Promise<Drawn>
-  /** Adds to a pool, which is forgotten `ttlMs` from now; `more` is kept with it for whoever draws next. */
+  /**
+   * Adds to a pool, which is forgotten `ttlMs` from now, later where something lies in it for longer; `more` is kept with
+   * it for whoever draws next.
+   */
   pour(pool: string, amount: number, more: number, ttlMs: number): void | Promise<void>
   /** Takes all that lies in a pool and forgets the pool. */
   drain(pool: string): number | Promise<number>

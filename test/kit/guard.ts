@@ -8,6 +8,7 @@ import type { Denial, Verdict } from '../../src/gate/verdict.ts'
 import type { ApiDocument, Operation, Parameter, SecurityScheme } from '../../src/openapi/operation.ts'
 import type { Counters } from '../../src/store/counters.ts'
 import { createMemoryCounters } from '../../src/store/counters-memory.ts'
+import type { Store } from '../../src/store/store.ts'
 
 /*
  * One guard by itself, without sockets: for tests beside the guards. What reaches the wire is shown by test/e2e.
@@ -140,7 +141,7 @@ export interface TestHost extends Host {
   close: () => Promise<void>
 }
 
-export function makeHost({ counters }: { readonly counters?: Counters } = {}): TestHost {
+export function makeHost({ counters, store }: { readonly counters?: Counters; readonly store?: Store } = {}): TestHost {
   let time = 1_700_000_000_000
   let slots = 0
   const now = () => time
@@ -148,7 +149,7 @@ export function makeHost({ counters }: { readonly counters?: Counters } = {}): T
   const warnings: TestHost['warnings'] = []
   return {
     now,
-    store: undefined as never,
+    store: store ?? (undefined as never),
     counters: counters ?? createMemoryCounters({ now }),
     vault: undefined as never,
     log: { ...silentLogger, warn: (message, fields) => warnings.push({ message, fields }) },
