@@ -1,4 +1,5 @@
 import { bytes, duration, file, object, outputFile, z } from './language.ts'
+import { type TokenServiceSettings, tokenServiceShape } from './token-service.ts'
 
 /*
  * The fixed part of the configuration: what is not a guard's. Guards add their own keys under `apis.<name>` and,
@@ -184,6 +185,10 @@ export const listenShape = object({
     .optional()
     .describe('Answers every request with 308 to https, and 403 to one that carries a credential.'),
   http2: z.boolean().default(true).describe('Offers HTTP/2 beside HTTP/1.1 (over TLS).'),
+  serves: z
+    .enum(['apis', 'tokenService'])
+    .optional()
+    .describe('Only the APIs, or only the token service. Default: both.'),
 })
 
 export type ListenSettings = z.output<typeof listenShape>
@@ -387,6 +392,7 @@ export const rootShape = {
   workers: z.number().int().min(1).max(256).default(1).describe('Processes that share the listeners.'),
   drain: duration('How long a stop waits for requests in flight.').default(30_000),
   telemetry: telemetryShape,
+  tokenService: tokenServiceShape.optional(),
 } as const
 
 /** The fixed part, read; guards' keys stay beside it, untouched. */
@@ -402,6 +408,7 @@ export interface Settings {
   readonly workers: number
   readonly drain: number
   readonly telemetry: z.output<typeof telemetryShape>
+  readonly tokenService?: TokenServiceSettings | undefined
   readonly apis: Readonly<Record<string, ApiSettings & { readonly [guard: string]: unknown }>>
   readonly [rootKeyOfAGuard: string]: unknown
 }

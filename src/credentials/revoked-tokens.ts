@@ -13,3 +13,20 @@ export function tokenIdOf(issuer: string, jti: string): string {
 export async function revokeToken(store: Store, issuer: string, jti: string, ttlMs: number): Promise<void> {
   await store.put(revokedTokensPrefix + tokenIdOf(issuer, jti), true, { ttlMs })
 }
+
+/** Tokens that end together: of one grant, of one client, of one person. */
+export type Family = `${'grant' | 'client' | 'subject'}:${string}`
+
+/**
+ * Refuses all tokens of a family that were issued until `before` (milliseconds), on every gate that shares the store.
+ * `ttlMs`: longer than any of them lives.
+ */
+export async function endFamily(
+  store: Store,
+  issuer: string,
+  family: Family,
+  before: number,
+  ttlMs: number,
+): Promise<void> {
+  await store.put(revokedTokensPrefix + tokenIdOf(issuer, family), { before }, { ttlMs })
+}

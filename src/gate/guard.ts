@@ -109,6 +109,10 @@ export interface LocalIssuer {
   readonly issuer: string
   /** Its public keys now, as a JWK set. */
   readonly jwks: () => JwkSet | Promise<JwkSet>
+  /** What stands in `aud` of its tokens for an API. */
+  readonly audienceFor: (api: string) => string
+  /** How it signs. */
+  readonly algorithms: readonly string[]
 }
 
 interface JwkSet {

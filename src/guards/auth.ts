@@ -31,6 +31,7 @@ import {
   type IssuerSettings,
   issuersShape,
   openIssuer,
+  ownIssuerSettings,
   readIssuerFiles,
   tokenRefusals,
 } from './auth/issuer.ts'
@@ -121,7 +122,8 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
   stage: 'identify',
   options: authShape,
   root: rootShape,
-  async setup(options, host, { issuers }) {
+  async setup(options, host, root) {
+    const issuers = withOwnIssuer(root.issuers, host)
     const methods = listMethods(options, issuers)
     checkMethods(methods, issuers, host.api)
     const realm = host.api
@@ -191,7 +193,11 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
           return { value: made, close: () => made.asker.close() }
         })
         onClose(release)
-        return createIssuer(name, settings, source, refusals, { now, nonces })
+        return createIssuer(name, settings, source, refusals, {
+          now,
+          nonces,
+          own: settings.issuer === world.localIssuer?.issuer,
+        })
       })
       return createBearerJudge({ issuers: opened, refusals, revocations, dpop, failures })
     }
@@ -277,6 +283,17 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return methods.length === 0 ? undefined : { requestHead: compiled.step }
     }
   },
+}
+
+/** The name under which `auth` lists the token service of this gate. */
+const ownIssuerName = 'tokenService'
+
+/** The gate trusts its own token service, through the same checks as any other; an entry of one's own for it counts more. */
+function withOwnIssuer(issuers: AuthRoot['issuers'], { localIssuer, api }: Host): AuthRoot['issuers'] {
+  if (localIssuer === undefined || Object.values(issuers).some(({ issuer }) => issuer === localIssuer.issuer)) {
+    return issuers
+  }
+  return { ...issuers, [ownIssuerName]: ownIssuerSettings(localIssuer, api) }
 }
 
 function listMethods(options: AuthOptions, issuers: Readonly<Record<string, IssuerSettings>>): readonly string[] {

@@ -76,7 +76,7 @@ export function createBearerJudge({ issuers, refusals, revocations, dpop, failur
     const now = exchange.receivedAt
     if (now >= token.expiresMs) return refusals.expired
     if (now < token.notBeforeMs) return refusals.early
-    if (revocations.has(token.tokenId)) return refusals.revoked
+    if (revocations.has(token)) return refusals.revoked
     return token.certificate === undefined || token.certificate === thumbprintOf(exchange.peer)
       ? undefined
       : refusals.unbound

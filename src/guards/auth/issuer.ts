@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import { duration, file, object, rate, z } from '../../config/language.ts'
-import { tokenIdOf } from '../../credentials/revoked-tokens.ts'
+import { type Family, tokenIdOf } from '../../credentials/revoked-tokens.ts'
 import type { LocalIssuer } from '../../gate/guard.ts'
 import type { Principal } from '../../gate/principal.ts'
 import type { Denial } from '../../gate/verdict.ts'
@@ -146,6 +146,9 @@ export interface Verified {
   readonly expiresMs: number
   /** By which it can be revoked. */
   readonly tokenId: string | undefined
+  /** What it ends with, beside itself: its grant, its client, its person, where the token service of this gate issued it. */
+  readonly families: readonly string[]
+  readonly issuedMs: number
   /** SHA-256 thumbprint of the client certificate it is bound to (RFC 8705, 3.1). */
   readonly certificate: string | undefined
   /** The key it is bound to (RFC 9449, 6.1), with what proofs must show. */
@@ -220,6 +223,21 @@ export function tokenRefusals(realm: string) {
 }
 
 export type TokenRefusals = ReturnType<typeof tokenRefusals>
+
+/** The token service of this gate as an entry of `issuers`: one whose clock and keys are ours, and that asks for nothing more. */
+export function ownIssuerSettings({ issuer, algorithms, audienceFor }: LocalIssuer, api: string): IssuerSettings {
+  return issuerShape.parse({
+    issuer,
+    audience: audienceFor(api),
+    algorithms: [...algorithms],
+    typ: ['at+jwt'],
+    // A token ends when it says: it is the same clock.
+    clockTolerance: '0s',
+    // Keys are a look into this process: a new one is known, and a dropped one forgotten, at once.
+    refresh: '1s',
+    cooldown: '250ms',
+  })
+}
 
 /** What an issuer needs from outside; the same for all of a gate. */
 export interface IssuerWorld {
@@ -379,7 +397,16 @@ export function createIssuer(
   settings: IssuerSettings,
   source: IssuerSource,
   refusals: TokenRefusals,
-  { now, nonces }: { readonly now: () => number; readonly nonces: ProofNonces | undefined },
+  {
+    now,
+    nonces,
+    own = false,
+  }: {
+    readonly now: () => number
+    readonly nonces: ProofNonces | undefined
+    /** Whether it is the token service of this gate, which ends tokens by families, too. */
+    readonly own?: boolean
+  },
 ): Issuer {
   const { keys } = source
   const allowed = new Set<string>(
@@ -449,6 +476,8 @@ export function createIssuer(
       notBeforeMs,
       expiresMs,
       tokenId: typeof jti === 'string' ? tokenIdOf(settings.issuer, jti) : undefined,
+      families: own ? familiesOf(settings.issuer, claims) : none,
+      issuedMs: typeof claims.iat === 'number' ? claims.iat * 1000 : Number.NEGATIVE_INFINITY,
       certificate: typeof certificate === 'string' ? certificate : undefined,
       proof: typeof jkt === 'string' ? { thumbprint: jkt, rules } : undefined,
       keys: signed ? keys : undefined,
@@ -499,6 +528,18 @@ export function createIssuer(
     judgeSigned,
     judgeOpaque: introspection === undefined ? undefined : (token, at) => introspection.ask(token, at),
   }
+}
+
+const none: readonly never[] = []
+
+/** A token that does not say when it was issued ends with any family that ever ended. */
+function familiesOf(issuer: string, claims: Readonly<Record<string, unknown>>): readonly string[] {
+  const { grant_id: grant, client_id: client, sub } = claims
+  const names: Family[] = []
+  if (typeof grant === 'string') names.push(`grant:${grant}`)
+  if (typeof client === 'string') names.push(`client:${client}`)
+  if (typeof sub === 'string') names.push(`subject:${sub}`)
+  return names.map((name) => tokenIdOf(issuer, name))
 }
 
 function meantFor(audience: unknown, audiences: ReadonlySet<string>): boolean {

@@ -1,6 +1,6 @@
 import type { Logger } from '../../base/log.ts'
 import { revokedTokensPrefix as prefix } from '../../credentials/revoked-tokens.ts'
-import type { Store } from '../../store/store.ts'
+import type { Store, Value } from '../../store/store.ts'
 
 const pageSize = 1_000
 const entriesMax = 1_000_000
@@ -8,7 +8,15 @@ const entriesMax = 1_000_000
 /** The revoked tokens, in memory: asked on every request. */
 export interface Revocations {
   /** Also `false` when nothing was ever revoked, without a look-up. */
-  has(tokenId: string | undefined): boolean
+  has(token: RevocableToken): boolean
+}
+
+/** What a token can be revoked by. */
+export interface RevocableToken {
+  readonly tokenId: string | undefined
+  /** Families of the token service it belongs to (see `endFamily`), by their ids. */
+  readonly families: readonly string[]
+  readonly issuedMs: number
 }
 
 /** Loads the revoked tokens and follows the store's changes. */
@@ -16,7 +24,8 @@ export async function watchRevocations(
   store: Store,
   log: Logger,
 ): Promise<{ readonly revocations: Revocations; readonly close: () => void }> {
-  let revoked: ReadonlySet<string> = new Set()
+  /** Until when tokens under an id are over; those of a single token end whenever they were issued. */
+  let revoked: ReadonlyMap<string, number> = new Map()
   let loading: Promise<void> | undefined
   let again = false
   let closed = false
@@ -24,11 +33,11 @@ export async function watchRevocations(
   async function load(): Promise<void> {
     do {
       again = false
-      const found = new Set<string>()
+      const found = new Map<string, number>()
       let after: string | undefined
       for (;;) {
         const page = await store.list(prefix, after === undefined ? { limit: pageSize } : { limit: pageSize, after })
-        for (const { key } of page) found.add(key.slice(prefix.length))
+        for (const { key, value } of page) found.set(key.slice(prefix.length), endOf(value))
         if (page.length < pageSize || found.size >= entriesMax) break
         after = page.at(-1)!.key
       }
@@ -53,10 +62,25 @@ export async function watchRevocations(
   })
   await reload()
   return {
-    revocations: { has: (tokenId) => revoked.size > 0 && tokenId !== undefined && revoked.has(tokenId) },
+    revocations: {
+      has({ tokenId, families, issuedMs }) {
+        if (revoked.size === 0) return false
+        if (tokenId !== undefined && revoked.has(tokenId)) return true
+        for (const family of families) {
+          const before = revoked.get(family)
+          if (before !== undefined && issuedMs <= before) return true
+        }
+        return false
+      },
+    },
     close() {
       closed = true
       stop()
     },
   }
+}
+
+function endOf(value: Value): number {
+  const { before } = (typeof value === 'object' && value !== null ? value : {}) as { readonly before?: unknown }
+  return typeof before === 'number' ? before : Number.POSITIVE_INFINITY
 }
