@@ -1,8 +1,9 @@
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
-import { type KeyRing, masterKeyFrom, openKeyRing, passingKey } from '../vault/index.ts'
-import { type BuiltLoad, buildLoad } from './load.ts'
+import { type KeyRing, openKeyRing, passingKey } from '../vault/index.ts'
+import { type BuiltLoad, buildLoad, stateDirOf } from './load.ts'
 import { redactError } from './redact.ts'
+import { masterKeyOf } from './vault.ts'
 
 /**
  * Builds everything that would serve a configuration, without serving and without touching its store: what `start`
@@ -13,7 +14,9 @@ export async function rehearse<T>(config: Config, log: Logger, use: (load: Built
   const store = await openStore('sqlite::memory:', { log })
   const counters = await openCounters('memory', { log })
   try {
-    await refuseBadKey(config)
+    // A key that could not be read would stop the start. A command is not asked for a rehearsal.
+    const master = await masterKeyOf(config, stateDirOf(config))
+    master.close()
     const now = Date.now
     let opening: Promise<KeyRing> | undefined
     const vault = () => (opening ??= openKeyRing({ store, master: passingKey(), now, log }))
@@ -29,12 +32,4 @@ export async function rehearse<T>(config: Config, log: Logger, use: (load: Built
     await counters.close()
     await store.close()
   }
-}
-
-/** A master key that could not be read would stop the start; a command is not asked for a rehearsal. */
-async function refuseBadKey({ settings }: Config): Promise<void> {
-  const stateDir = ''
-  const embeddedStore = settings.store.url.startsWith('sqlite:')
-  const master = await masterKeyFrom(settings.secrets, stateDir, { embeddedStore })
-  master.close()
 }

@@ -79,7 +79,7 @@ async function bringUp(
   opened.push(() => store.close())
   const counters = await countersFor(config, log)
   opened.push(() => counters.close())
-  const vault = vaultOf(config, { store, stateDir, log, now })
+  const vault = vaultOf(config, { store, stateDir, log, now, tell: (event) => foundation.tell?.(event) })
   opened.push(async () => vault.close())
   await vault.refuseWrongKey()
   const foundation: Foundation = { store, counters, log, now, vault: vault.open }

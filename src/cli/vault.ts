@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.ts'
+import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import type { Store } from '../store/store.ts'
-import { hasVault, type KeyRing, masterKeyFrom, openKeyRing } from '../vault/index.ts'
+import { hasVault, type KeyRing, type MasterKey, masterKeyFrom, openKeyRing, refuseReadable } from '../vault/index.ts'
 
 /** The vault of a configuration: opened once, by whoever needs it first. */
 export interface LazyVault {
@@ -17,9 +18,13 @@ interface VaultOptions {
   readonly stateDir: string
   readonly log: Logger
   readonly now: Clock
+  readonly tell?: Tell
 }
 
-export function vaultOf({ settings }: Config, { store, stateDir, log, now }: VaultOptions): LazyVault {
+/** The vault of a configuration, opened by whoever needs it first. */
+export function vaultOf(config: Config, options: VaultOptions): LazyVault {
+  const { settings } = config
+  const { store, log, now, tell } = options
   let opening: Promise<KeyRing> | undefined
   const open = () => {
     opening ??= openNow().catch((error) => {
@@ -30,9 +35,8 @@ export function vaultOf({ settings }: Config, { store, stateDir, log, now }: Vau
     return opening
   }
   async function openNow(): Promise<KeyRing> {
-    const embeddedStore = settings.store.url.startsWith('sqlite:')
-    const master = await masterKeyFrom(settings.secrets, stateDir, { embeddedStore })
-    return openKeyRing({ store, master, now, log })
+    const master = await masterKeyOf(config, options.stateDir)
+    return openKeyRing({ store, master, now, log, ...(tell === undefined ? {} : { tell }) })
   }
   return {
     open,
@@ -43,4 +47,12 @@ export function vaultOf({ settings }: Config, { store, stateDir, log, now }: Vau
       void opening?.then((ring) => ring.close()).catch(() => {})
     },
   }
+}
+
+/** The master key that the configuration names, from a place that is fit for one. */
+export async function masterKeyOf(config: Config, stateDir: string): Promise<MasterKey> {
+  const { store, secrets } = config.settings
+  const behind = config.fileBehind(['secrets', 'sealWith'])
+  if (behind !== undefined) refuseReadable(behind)
+  return masterKeyFrom(secrets, stateDir, { embeddedStore: store.url.startsWith('sqlite:') })
 }

@@ -130,6 +130,14 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'The master key does not open the vault in this store',
     help: 'The keys in the store were sealed with another master key. Nothing was changed. Give the gate that key: restore the file from its backup, or correct `secrets.sealWith`; after `portcullis keys reseal` it is the new one. Where `sealWith` is a command, see that the program answers. If the old key is lost for good, what was sealed with it is lost as well: begin with an empty store.',
   },
+  P1053: {
+    title: 'The vault was made by a newer version',
+    help: 'The keys in the store are written in a form that this version does not know. Start the version that made them. Nothing was changed.',
+  },
+  P1054: {
+    title: 'The vault cannot be sealed anew',
+    help: '`portcullis keys reseal --from old.key --to new.key` exchanges the master key of a vault that is there. A store without a vault needs none: start the gate with the new key.',
+  },
   P1078: {
     title: 'ACME cannot be used like this',
     help: '`tls.acme` obtains certificates by http-01 and tls-alpn-01, for host names that lead to this machine; not for addresses, and not for wildcards, which need a DNS challenge. The directory is an https URL.',

@@ -44,6 +44,8 @@ export interface Config {
   readonly files: readonly string[]
   /** Where what stands at a path was written; for errors that show later. */
   readonly placeOf: (path: readonly (string | number)[]) => Place | undefined
+  /** The file behind a value that was written as `${file:…}`. */
+  readonly fileBehind: (path: readonly (string | number)[]) => string | undefined
   /** What was written at a path, filled in and with absolute paths, before defaults: `raw(['apis', 'shop', 'limits'])`. */
   readonly raw: (path: readonly (string | number)[]) => unknown
   /** What a guard reads from the top of the configuration, parsed by its `root`. */
@@ -128,11 +130,23 @@ async function load(options: LoadOptions): Promise<Config> {
     directory,
     files: [...files],
     placeOf: placed,
+    fileBehind: (path) => fileBehind(tree, path),
     raw: (path) => path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step], raw),
     rootOf: (guard) => roots.get(guard),
     redact: context.redact,
     warnings,
   }
+}
+
+function fileBehind(tree: Tree, path: readonly (string | number)[]): string | undefined {
+  let at: Tree | undefined = tree
+  for (const step of path) {
+    if (at?.kind === 'map') at = at.entries.get(String(step))?.tree
+    else at = at?.kind === 'list' ? at.items[Number(step)] : undefined
+  }
+  if (at?.kind !== 'scalar' || typeof at.asWritten !== 'string') return undefined
+  const name = /^\$\{file:([^}]+)\}$/.exec(at.asWritten)?.[1]
+  return name === undefined ? undefined : resolve(dirname(at.place.file), name.trim())
 }
 
 /** A folder for state is where the store goes that nobody placed. */

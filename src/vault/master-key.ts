@@ -60,6 +60,11 @@ export async function masterKeyFrom(
   return ownKey(join(stateDir, 'master.key'))
 }
 
+/** A key that is written out, such as in a variable of the environment; `source` names it in messages. */
+export function masterKeyOfText(text: string, source: string): MasterKey {
+  return localKey(parseKey(text, source), source)
+}
+
 /** A key that ends with the process: for rehearsals and tests, with a store that ends with it, too. */
 export function passingKey(): MasterKey {
   return localKey(randomBytes(keyBytes), 'a key of this process')
