@@ -38,7 +38,7 @@ export type Meter = (key: string, exchange: Exchange) => Reading | Promise<Readi
 /** One way of counting, ready to use. */
 export interface Metered {
   readonly kind: 'rate' | 'quota' | 'pace'
-  /** What tells its keys from those of others. A key belongs to one rate: with another one, after a reload, counting begins anew. */
+  /** What tells its keys from those of others. With another rate, after a reload, counting begins anew; with another quota it goes on. */
   readonly prefix: string
   readonly meter: Meter
   /** For a reading that says no. */
@@ -66,7 +66,7 @@ export function createMeters(host: Host, queue: Queue) {
       if (!(error instanceof CountersUnavailable || error instanceof StoreUnavailable)) throw error
       take.warn(name, onFailure, 'the store cannot be reached for a quota')
       if (onFailure === 'closed') return unavailable
-      return onFailure === 'open' ? undefined : take.here(key, { count, windowMs: nominalMs[unit] }, cost)
+      return onFailure === 'open' ? undefined : take.here(`${key} ${count}`, { count, windowMs: nominalMs[unit] }, cost)
     }
     return (key) => {
       if (cost === 0) return undefined
@@ -164,7 +164,7 @@ export function createMeters(host: Host, queue: Queue) {
       const { count, unit } = quota
       all.push({
         kind: 'quota',
-        prefix: `quota ${api} ${name} ${count}/${unit}/${limit.timeZone}`,
+        prefix: `quota ${api} ${name} ${unit} ${limit.timeZone}`,
         meter: beyond(quotaMeter(name, count, limit)),
         refusal: { ...quotaExceeded, evidence: { limit: name } },
         // Months differ, and the parameter is optional (draft-ietf-httpapi-ratelimit-headers-11, 3.1.3).

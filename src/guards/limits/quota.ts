@@ -68,7 +68,8 @@ export function createQuotas({ store, counters, now }: QuotasOptions): Quotas {
 
   function spend(key: string, { count, periodAt }: Quota, cost: number): Taken | Promise<Taken> {
     const { id, endsAt } = periodAt(now())
-    const pool = `${key} ${id}`
+    // What was set aside belongs to one size of the quota; what is spent counts for all.
+    const pool = `${key} ${count} ${id}`
     const next = (drawn: Drawn) => drawnOrSetAside({ pool, key, id, count, endsAt }, drawn, cost)
     let drawn: Drawn | Promise<Drawn>
     try {
