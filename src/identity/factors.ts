@@ -327,7 +327,10 @@ function recoveryCode(): string {
 }
 
 function digestOfCode(name: string, code: string): string {
-  const plain = code.slice(0, 200).toLowerCase().replace(/[^a-z0-9]/g, '')
+  const plain = code
+    .slice(0, 200)
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
   return hash('sha256', `${digest(name)} ${plain}`, 'base64url')
 }
 
