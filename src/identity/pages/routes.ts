@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type Provider from 'oidc-provider'
-import type { Clock } from '../../base/clock.ts'
 import type { Tell } from '../../base/events.ts'
 import { parseCookies } from '../../http/cookies.ts'
 import type { Store } from '../../store/store.ts'
@@ -16,13 +15,13 @@ import { createSignIn, type Flow, type Visit } from './sign-in.ts'
 import { consentView, continueView, messageView } from './views.ts'
 
 export interface InteractionOptions {
-  readonly provider: Provider
+  /** The provider of now: it is made anew when signing keys change. */
+  readonly provider: () => Provider
   readonly accounts: Accounts
   readonly pages: Pages
   readonly settings: PeopleSettings
   readonly store: Store
   readonly vault: () => Promise<KeyRing>
-  readonly now: Clock
   readonly tell: Tell
   /** The caller's address, as far as it can be believed. */
   readonly addressOf: (request: IncomingMessage) => string
@@ -38,7 +37,7 @@ export type InteractionRoutes = (request: IncomingMessage, response: ServerRespo
  * the token service, with the path as it came: it also stands before the form that takes user codes of devices.
  */
 export function interactionRoutes(options: InteractionOptions): InteractionRoutes {
-  const { provider, accounts, pages, settings, store, vault, now, tell, addressOf, describeScope } = options
+  const { accounts, pages, settings, store, vault, tell, addressOf, describeScope } = options
   const { origin, pathname, protocol } = new URL(settings.issuer)
   const issuerPath = pathname.replace(/\/$/, '')
   const cookiePrefix = protocol === 'https:' ? '__Secure-' : ''
@@ -96,6 +95,7 @@ export function interactionRoutes(options: InteractionOptions): InteractionRoute
 
   async function interact(request: IncomingMessage, visit: Omit<Visit, 'flow'>, uid: string): Promise<void> {
     const { response, fields } = visit
+    const provider = options.provider()
     const details = await provider.interactionDetails(request, response).catch(() => undefined)
     // The cookie decides which sign-in it is; an address that names another one is nobody's.
     if (details === undefined || details.uid !== uid) return gone(response)
@@ -121,7 +121,7 @@ export function interactionRoutes(options: InteractionOptions): InteractionRoute
         return sendPage(response, pages, 200, consentView({ ...frame, ...text, client: clientName, name }))
       }
       if (fields.get('decision') !== 'allow') return deny('the user did not agree')
-      const grantId = await grantFor(name, details)
+      const grantId = await grantFor(provider, name, details)
       return end({ consent: { grantId } }, true)
     }
     if (details.prompt.name !== 'login') return gone(response)
@@ -150,6 +150,7 @@ export function interactionRoutes(options: InteractionOptions): InteractionRoute
   }
 
   async function grantFor(
+    provider: Provider,
     name: string,
     { grantId, params, prompt }: Awaited<ReturnType<Provider['interactionDetails']>>,
   ): Promise<string> {
