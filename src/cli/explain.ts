@@ -97,6 +97,7 @@ function requestText(
     ['because', detail],
     ['to mend', denial === undefined ? undefined : denialPages[denial.code]?.operator],
     ['evidence', denial?.evidence === undefined ? undefined : JSON.stringify(denial.evidence)],
+    ['passed by', record.decision?.rules.join(', ')],
     ['fault', record.fault],
     ['trace', record.traceId],
     ...observed.map((one) => ['observed', evidenceText(one)] as const),

@@ -3,7 +3,7 @@ import { parseStrictJson } from '../base/json.ts'
 import { parseCookies } from '../http/cookies.ts'
 import { parseQuery } from '../http/query.ts'
 import type { Operation } from '../openapi/operation.ts'
-import type { RuleMatch } from '../traffic/passage.ts'
+import type { RightsDecision, RuleMatch } from '../traffic/passage.ts'
 import type { Peer } from './peer.ts'
 import type { Principal } from './principal.ts'
 import type { PathAndQuery, Target } from './target.ts'
@@ -94,6 +94,8 @@ export class Exchange {
   observed: Denial[] | readonly never[]
   /** Rules that fitted, whether or not that led to a refusal. */
   matches: RuleMatch[] | readonly never[]
+  /** Which rights let it pass; kept where the operator asks for it. */
+  decision: RightsDecision | undefined
   #query: readonly (readonly [string, string])[] | undefined
   #cookies: ReadonlyMap<string, string> | undefined
   #json: { readonly value: unknown } | undefined
@@ -128,6 +130,7 @@ export class Exchange {
     this.denial = undefined
     this.observed = nothing
     this.matches = nothing
+    this.decision = undefined
     this.#query = undefined
     this.#cookies = undefined
     this.#json = undefined

@@ -188,6 +188,7 @@ export function createGate(first: Load, options: GateOptions): Gate {
       denial: exchange.denial,
       observed: exchange.observed,
       matches: exchange.matches,
+      decision: exchange.decision,
       fault: ending.fault,
       traceId: exchange.traceId,
     })

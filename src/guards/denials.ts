@@ -122,6 +122,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     "Send the request from the application's own site.",
     'Decided by `auth.session.origins`.',
   ),
+  'auth.logout-refused': page(
+    400,
+    'Send a logout token of the issuer (OpenID Connect Back-Channel Logout 1.0, 2.4).',
+    'The evidence names what does not fit. Decided by `auth.signIn`.',
+  ),
   'auth.session-refused': page(401, 'Log in again.', 'The session is unknown, expired or ended.'),
   'auth.token-address': page(
     403,
@@ -142,6 +147,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     403,
     'The token is valid, but only on certain web sites: pages of those, by `Origin` or `Referer`.',
     'Decided by `origin` in the claim `portcullis_bounds` of the token.',
+  ),
+  'auth.sign-in-refused': page(
+    401,
+    'Go back to where you came from and sign in again, in one browser and within ten minutes.',
+    'The evidence and the event `sign-in.refused` name what did not fit: the state, the browser, or what the issuer answered. Decided by `auth.signIn`.',
   ),
   'auth.token-malformed': page(
     401,
@@ -180,6 +190,21 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     401,
     'Send a credential; `WWW-Authenticate` names what is accepted.',
     'Decided by `authorize`.',
+  ),
+  'authorize.failed': page(
+    503,
+    'Try again later.',
+    'A rule in `observe` could not be asked; it is noted only, and refuses nobody.',
+  ),
+  'authorize.policy': page(
+    403,
+    'Ask for access to this operation.',
+    'Decided by the policies of `authorize.cedar`: the log names those that forbid, and those that could not be evaluated. Where it names none, no policy permits.',
+  ),
+  'authorize.rule': page(
+    403,
+    'Nothing you can do with this credential, from here, now.',
+    'Decided by `authorize.rules`: the log names the rule and the attribute that failed.',
   ),
   'authorize.permission-missing': page(
     403,

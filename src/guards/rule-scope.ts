@@ -5,6 +5,7 @@ import { object, z } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import { parseQuery } from '../http/query.ts'
 import type { Operation } from '../openapi/operation.ts'
+import { templateNames } from '../openapi/paths.ts'
 import { compileRule, compileValue, type Name, RuleError, type RuleScope } from '../rules/index.ts'
 
 /*
@@ -56,15 +57,18 @@ export function ruleScope(options: RuleScopeOptions = {}): RuleScope<Exchange> {
   return { names: namesOf(options), families, places, now: ({ receivedAt }) => receivedAt }
 }
 
-/** For reading rules where the places are not known yet: takes any name for one. */
-const anyPlace: RuleScope<Exchange> = { ...ruleScope(), places: { get: () => noRanges, keys: () => new Map().keys() } }
+/** For reading rules where places and headers are not known yet: takes any name for a place. */
+function anyPlace(): RuleScope<Exchange> {
+  const places = { get: () => noRanges, keys: () => new Map<string, RangeSet>().keys() }
+  return { ...ruleScope({ countryHeader: 'country' }), places }
+}
 
 /** A condition as an option: what is wrong with it is told when the configuration is read, with its place in the file. */
 export const conditionText = (description: string) =>
   z
     .string()
     .min(1)
-    .superRefine((text, context) => complain(context, () => compileRule(text, anyPlace)))
+    .superRefine((text, context) => complain(context, () => compileRule(text, anyPlace())))
     .describe(description)
 
 /** A value, or several joined by `+`, as an option. */
@@ -72,7 +76,7 @@ export const valueText = (description: string) =>
   z
     .string()
     .min(1)
-    .superRefine((text, context) => complain(context, () => compileValue(text, anyPlace)))
+    .superRefine((text, context) => complain(context, () => compileValue(text, anyPlace())))
     .describe(description)
 
 function complain(
@@ -206,7 +210,7 @@ const pathNames = new WeakMap<Operation, readonly string[]>()
 export function pathNamesOf(operation: Operation): readonly string[] {
   let names = pathNames.get(operation)
   if (names === undefined) {
-    names = [...operation.path.matchAll(/\{([^}]*)\}/g)].map((match) => match[1]!)
+    names = templateNames(operation.path)
     pathNames.set(operation, names)
   }
   return names

@@ -66,6 +66,7 @@ export function toLine(passage: Passage, policy: RecordPolicy): string {
     line += `,"observed":[${passage.observed.map((denial) => quote(denial.code)).join(',')}]`
   }
   if (passage.matches.length > 0) line += matches(passage.matches)
+  if (passage.decision !== undefined) line += `,"decision":${safeJson(passage.decision) ?? 'null'}`
   if (passage.fault !== undefined) line += `,"fault":${quote(passage.fault)}`
   if (passage.traceId !== undefined) line += `,"traceId":${quote(passage.traceId)}`
   return `${line}}`

@@ -16,6 +16,13 @@ export interface RuleMatch {
   readonly line?: () => string
 }
 
+/** Which rights let a request pass, where the operator wants to know that too. */
+export interface RightsDecision {
+  readonly effect: 'allow'
+  /** As the configuration has them: `authorize.rules[0] office hours`. */
+  readonly rules: readonly string[]
+}
+
 /**
  * What the gate tells of an exchange that is over. References only, nothing masked yet: what may leave the process
  * is decided where it is written down (see `record.ts`).
@@ -53,6 +60,7 @@ export interface Passage {
   readonly denial: { readonly code: string; readonly detail: string; readonly evidence?: unknown } | undefined
   readonly observed: readonly { readonly code: string; readonly evidence?: unknown }[]
   readonly matches: readonly RuleMatch[]
+  readonly decision?: RightsDecision | undefined
   /** What went wrong without anybody refusing: `upstream.reset`, `client.gone`. */
   readonly fault: string | undefined
   readonly traceId: string | undefined

@@ -47,6 +47,8 @@ export interface TrafficRecord {
   readonly observed: readonly string[] | undefined
   /** Rules that fitted, whether or not that led to a refusal. */
   readonly matches: readonly RecordedMatch[] | undefined
+  /** Which rights let it pass, where `authorize.decisions` asks for that. */
+  readonly decision?: { readonly effect: 'allow'; readonly rules: readonly string[] } | undefined
   /** What went wrong without anybody refusing: `upstream.reset`, `client.gone`. */
   readonly fault: string | undefined
   readonly traceId: string | undefined

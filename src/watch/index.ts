@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import { type Passage, type RuleMatch, type Sink, unroutedPassage } from '../traffic/passage.ts'
 import { type ActivityLogSettings, createActivityLog } from './activity-log.ts'
@@ -63,6 +64,8 @@ export interface Watch {
   /** For the gate: takes every exchange at its end. Never waits, never throws. */
   readonly sink: Sink
   readonly refusedEarly: (refusal: EarlyRefusal) => void
+  /** Writes a security event as one line, and counts it. */
+  readonly tell: Tell
   readonly metrics: Metrics
   /** Recurring errors of this process. */
   readonly errors: () => readonly ErrorGroup[]
@@ -97,6 +100,11 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
   const leavePrimary = options.primary === undefined ? undefined : answerPrimary(options.primary, report)
   countLog(metrics, activity.counts)
 
+  const securityEvents = metrics.registry.counter(
+    'portcullis_security_events_total',
+    'What whoever answers for security wants to know of: locked accounts, stolen tokens, ended grants.',
+    { labels: ['event'], seriesMax: 200 },
+  )
   let sinkFailures = 0
 
   const openEndpoint = async (address: string | undefined) =>
@@ -142,6 +150,7 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
         passage.fault === undefined &&
         passage.status < 500 &&
         passage.observed.length === 0 &&
+        passage.decision === undefined &&
         passage.matches.length === 0
       ) {
         return
@@ -162,6 +171,10 @@ export async function createWatch(first: WatchSettings, options: WatchOptions): 
       const line = activity.take(passage)
       recurring.note(passage)
       if (passage.id !== '') recent.add(passage, line ?? activity.lineOf(passage))
+    },
+    tell(event) {
+      securityEvents.with(event.event).add(1)
+      activity.note(event)
     },
     metrics,
     errors: recurring.groups,
