@@ -21,6 +21,7 @@ import type { ApiDocument } from '../openapi/operation.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyRing } from '../vault/index.ts'
+import { authMounts } from './auth-pages.ts'
 import { denialMount } from './denials.ts'
 
 /** What outlives a reload and is handed to every load. */
@@ -112,6 +113,9 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
   try {
     const mounts: Mount[] = []
     for (const one of served) mounts.push(await mountApi(one, config, foundation, { guards, made, ...given }))
+    mounts.push(
+      ...(await authMounts(mounts, (hosts) => hostFor({ api: 'portcullis', prefix: '', hosts }, foundation, made))),
+    )
     const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
     for (const named of hosts)
       mounts.push(await denialMount(named, hostFor({ api: 'portcullis', prefix: '', hosts: named }, foundation, made)))

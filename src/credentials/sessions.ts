@@ -7,6 +7,9 @@ import { createRecords, type Records } from './records.ts'
 import { base62, type Refusal, refused } from './secret.ts'
 
 const prefix = 'session/'
+/** Which sessions carry a tag: `session-tag/<hash of the tag>/<hash of the id>`. */
+const tagPrefix = 'session-tag/'
+const pageSize = 1_000
 /** `pcs_` and 43 characters, 256 random bits. */
 const format = /^pcs_[0-9A-Za-z]{43}$/
 
@@ -29,6 +32,8 @@ export interface NewSession {
   readonly ttlMs: number
   /** How long it lasts without a request. Default: as long as `ttlMs`. */
   readonly idleMs?: number
+  /** What it can be ended by besides its id, such as a sign-in at an issuer. At most a few. */
+  readonly tags?: readonly string[]
 }
 
 export interface Sessions {
@@ -38,6 +43,8 @@ export interface Sessions {
   verify(id: string): Session | SessionRefusal | Promise<Session | SessionRefusal>
   /** Ends a session; says whether there was one. Every gate refuses it within 200 ms. */
   revoke(id: string): Promise<boolean>
+  /** Ends all sessions that were made with this tag; says how many there were. */
+  revokeTagged(tag: string): Promise<number>
   close(): void
 }
 
@@ -101,16 +108,31 @@ export function createSessions({
 
   return {
     verify,
-    async create({ subject, claims = {}, ttlMs, idleMs = ttlMs }) {
+    async create({ subject, claims = {}, ttlMs, idleMs = ttlMs, tags = [] }) {
       if (!(ttlMs > 0 && idleMs > 0)) throw new TypeError('a session needs a positive ttlMs and idleMs')
       const id = `pcs_${base62(random(32), 43)}`
       const at = now()
       const stored: StoredSession = { subject, claims, createdAt: at, seenAt: at, expiresAt: at + ttlMs, idleMs }
-      await store.put(prefix + nameOf(id), stored, { ttlMs: restOf(stored, at) })
+      const name = nameOf(id)
+      // First, so that no session is there which cannot be ended.
+      for (const tag of tags) await store.put(`${tagPrefix}${nameOf(tag)}/${name}`, true, { ttlMs })
+      await store.put(prefix + name, stored, { ttlMs: restOf(stored, at) })
       return id
     },
     async revoke(id) {
       return format.test(id) && (await store.delete(prefix + nameOf(id)))
+    },
+    async revokeTagged(tag) {
+      const at = `${tagPrefix}${nameOf(tag)}/`
+      let ended = 0
+      for (;;) {
+        const page = await store.list(at, { limit: pageSize })
+        for (const { key } of page) {
+          if (await store.delete(prefix + key.slice(at.length))) ended++
+          await store.delete(key)
+        }
+        if (page.length < pageSize) return ended
+      }
     },
     close() {
       records?.close()

@@ -225,7 +225,9 @@ describe('N3: a JWT', () => {
       const { verdict } = await gate.call(bearer(token))
       expect(verdict).toMatchObject({ status: 401, code })
       const challenge = (verdict as Denial).headers!['WWW-Authenticate']!
-      expect(challenge).toMatch(/^Bearer realm="test", error="invalid_token", error_description="[^"]+"$/)
+      expect(challenge).toMatch(
+        /^Bearer realm="test", resource_metadata="https:\/\/api\.example\.test\/\.well-known\/oauth-protected-resource", error="invalid_token", error_description="[^"]+"$/,
+      )
       // Neither the caller nor the log is shown the token.
       expect(JSON.stringify(verdict)).not.toContain(token.slice(0, 40))
     })

@@ -46,6 +46,7 @@ import {
   severalProofsOf,
 } from './auth/plan.ts'
 import { createProofNonces } from './auth/proof-nonces.ts'
+import { createResource } from './auth/resource.ts'
 import { watchRevocations } from './auth/revocations.ts'
 import { createRights, type Rights } from './auth/rights.ts'
 import {
@@ -56,6 +57,7 @@ import {
   sessionShape,
 } from './auth/session.ts'
 import { share } from './auth/share.ts'
+import { checkSignIn, createSignIn, type SignIn, signInShape } from './auth/sign-in.ts'
 import { compileStepUp, stepUpShape } from './auth/step-up.ts'
 import { warnOfIdleRules } from './idle-rules.ts'
 
@@ -94,6 +96,7 @@ const longForm = object({
     'Wrong tokens that one network may show, over all processes together. Those beyond are answered 429 without a look at them; callers of other networks, and tokens that were good before, are not affected.',
   ).prefault('100/min'),
   stepUp: stepUpShape,
+  signIn: signInShape.optional(),
   session: sessionShape.prefault({}),
   mtls: mtlsShape.prefault({}),
 })
@@ -139,6 +142,8 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
     const refusals = tokenRefusals(realm)
     const trusted = methods.filter((method) => issuers[method] !== undefined)
     const trustedNames = new Set(trusted)
+    // Who has signed in at an issuer holds a session for what a token of his would be good for.
+    const signedInNames = new Set([...trusted, 'session'])
     const keys = methods.includes('apiKey')
       ? apiKeyJudge(
           shared('api-keys', () => createApiKeys(host)),
@@ -151,6 +156,16 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
           realm,
         )
       : undefined
+    const source = (name: string) => {
+      const settings = readIssuerFiles(name, issuers[name]!)
+      const { now, log } = host
+      const { value, release } = share(now, `${name}\0${JSON.stringify(settings)}`, () => {
+        const made = openIssuer(name, settings, { now, log, local: () => host.localIssuer })
+        return { value: made, close: () => made.asker.close() }
+      })
+      host.onClose(release)
+      return { settings, source: value }
+    }
     const bearer = trusted.length === 0 ? undefined : await openBearer(trusted, issuers, host)
     const certificates = methods.includes('mtls') ? mtlsReader(options.mtls, realm) : undefined
     const sessions = methods.includes('session') ? shared('sessions', () => createSessions(host)) : undefined
@@ -202,9 +217,29 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return createBearerJudge({ issuers: opened, refusals, revocations, dpop, failures })
     }
 
+    const signInSecret = options.signIn === undefined ? undefined : await (await host.vault()).secret('sign-in', 32)
+
+    function openSignIn(cookie: string): SignIn | undefined {
+      const { signIn, publicUrl } = options
+      if (signIn === undefined || sessions === undefined || signInSecret === undefined) return undefined
+      checkSignIn(signIn, issuers, host.api)
+      const { settings, source: opened } = source(signIn.issuer)
+      const { api, counters, now, tell, log } = host
+      const made = createSignIn({
+        ...{ api, counters, now, tell, log, sessions, cookie, publicUrl },
+        options: signIn,
+        issuer: settings,
+        keys: opened.keys,
+        secret: signInSecret,
+      })
+      host.onClose(made.close)
+      return made
+    }
+
     function planFor(document: ApiDocument): Omit<AuthPlan, 'stepUp'> {
       const header = apiKeyHeader(document)
       const cookie = sessionCookies(document)[0]!
+      const { publicUrl } = options
       const challengeOf = (method: string): string => {
         switch (method) {
           case 'apiKey':
@@ -222,8 +257,18 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return {
         methods,
         realm,
+        resource:
+          trusted.length === 0
+            ? undefined
+            : createResource({
+                ...{ document, publicUrl },
+                issuers: trusted.map((name) => issuers[name]!),
+                prefix: host.prefix,
+              }),
+        signIn: openSignIn(cookie),
         methodsFor: (scheme: SecurityScheme) =>
-          options.schemes[scheme.name] ?? methodsByType(scheme, methods, trustedNames),
+          options.schemes[scheme.name] ??
+          methodsByType(scheme, methods, options.signIn === undefined ? trustedNames : signedInNames),
         challenge: (wanted) => [...new Set(wanted.map(challengeOf))].join(', '),
       }
     }
@@ -298,8 +343,10 @@ function withOwnIssuer(issuers: AuthRoot['issuers'], { localIssuer, api }: Host)
 
 function listMethods(options: AuthOptions, issuers: Readonly<Record<string, IssuerSettings>>): readonly string[] {
   const mapped = Object.values(options.schemes).flat()
-  if (options.methods !== undefined) return [...new Set([...options.methods, ...mapped])]
-  return mapped.length > 0 ? [...new Set(mapped)] : ['apiKey', ...Object.keys(issuers)]
+  // Signing in ends in a session, which is of no use where none is read.
+  const signedIn = options.signIn === undefined ? [] : ['session']
+  if (options.methods !== undefined) return [...new Set([...options.methods, ...mapped, ...signedIn])]
+  return [...new Set([...(mapped.length > 0 ? mapped : ['apiKey', ...Object.keys(issuers)]), ...signedIn])]
 }
 
 function checkMethods(

@@ -108,7 +108,7 @@ describe('N10: an operation', () => {
     })
     const { headers } = (await ask())!
     expect(headers!['WWW-Authenticate']).toBe(
-      'Bearer realm="test", ApiKey realm="test", in="X-API-Key", Basic realm="test", charset="UTF-8", ClientCertificate realm="test"',
+      'Bearer realm="test", resource_metadata="https://api.example.test/.well-known/oauth-protected-resource", ApiKey realm="test", in="X-API-Key", Basic realm="test", charset="UTF-8", ClientCertificate realm="test"',
     )
     await issuer.stop()
   })

@@ -542,6 +542,11 @@ function familiesOf(issuer: string, claims: Readonly<Record<string, unknown>>): 
   return names.map((name) => tokenIdOf(issuer, name))
 }
 
+/** The roles that a claim set names, where the settings say. */
+export function rolesIn(claims: Readonly<Record<string, unknown>>, path: string): readonly string[] {
+  return wordsOf(claimAt(claims, path))
+}
+
 function meantFor(audience: unknown, audiences: ReadonlySet<string>): boolean {
   return textsOf(audience).some((one) => audiences.has(one))
 }

@@ -3,6 +3,8 @@ import type { Principal } from '../../gate/principal.ts'
 import type { Denial } from '../../gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../../openapi/operation.ts'
 import type { Proof } from './contract.ts'
+import type { ProtectedResource } from './resource.ts'
+import type { SignIn } from './sign-in.ts'
 
 /** What `auth` can prove for one operation, left for the guards that decide by it. */
 export interface AuthPlan {
@@ -13,6 +15,10 @@ export interface AuthPlan {
   /** The value of WWW-Authenticate that invites any of these methods. */
   readonly challenge: (methods: readonly string[]) => string
   readonly realm: string
+  /** The API as clients of its issuers see it; `undefined` where no tokens are taken. */
+  readonly resource: ProtectedResource | undefined
+  /** How people sign in with a browser, where they may. */
+  readonly signIn: SignIn | undefined
   /** How lately or how surely callers of this operation must have signed in, where that is asked. */
   readonly stepUp: ((principal: Principal, now: number) => Denial | undefined) | undefined
 }
