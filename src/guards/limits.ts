@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto'
+import type { z } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Step, Steps } from '../gate/guard.ts'
 import type { Denial, Verdict } from '../gate/verdict.ts'
 import type { Operation } from '../openapi/operation.ts'
 import type { Selector } from '../openapi/select.ts'
+import type { RuleScope } from '../rules/index.ts'
 import type { Taken } from '../store/counters.ts'
 import { warnOfIdleRules } from './idle-rules.ts'
 import { type Key, keyReader, readKey } from './limits/key.ts'
@@ -11,23 +13,28 @@ import { createMeters, type Metered, type Reading, retryAfter } from './limits/m
 import { type LimitOptions, type Options, optionsShape, parseMatch } from './limits/options.ts'
 import { type PlanOf, planReader } from './limits/plan.ts'
 import { createQueue } from './limits/queue.ts'
+import { ruleScope, rulesRoot } from './rule-scope.ts'
 
 /**
  * Counts requests by whatever tells callers apart, and refuses or slows those beyond a rate (L1, L2, L3, L5) or a quota
  * (L4), by the plan of the caller.
  */
-export const limits: Guard<Options> = {
+export const limits: Guard<Options, z.output<typeof rulesRoot>> = {
   name: 'limits',
   stage: 'limit',
   options: optionsShape,
-  setup(options, host) {
+  root: rulesRoot,
+  setup(options, host, root) {
     const all = [...Object.entries(options.limits), ...Object.entries(options.plans)]
     if (all.every(([, { mode }]) => mode === 'off')) return () => undefined
+    const scope = ruleScope({ places: root?.places })
     const metersOf = createMeters(host, createQueue(options.waiting))
     const inForce = all
       .filter(([, { mode }]) => mode !== 'off')
       .flatMap(([name, limit]) =>
-        metersOf(name, limit).map((metered) => createLimit(name, limit, metered, Object.hasOwn(options.plans, name))),
+        metersOf(name, limit).map((metered) =>
+          createLimit(name, limit, metered, { scope, isPlan: Object.hasOwn(options.plans, name) }),
+        ),
       )
       // What is refused by a rate spends nothing of a quota, and who waits has been counted.
       .sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind))
@@ -60,8 +67,13 @@ interface Limit extends Metered {
   readonly observing: boolean
 }
 
-function createLimit(name: string, options: LimitOptions, metered: Metered, isPlan: boolean): Limit {
-  const key = readKey(options.key ?? 'principal')
+interface Context {
+  readonly scope: RuleScope<Exchange>
+  readonly isPlan: boolean
+}
+
+function createLimit(name: string, options: LimitOptions, metered: Metered, { scope, isPlan }: Context): Limit {
+  const key = readKey(options.key ?? 'principal', scope)
   const { selects, plans } = parseMatch(options.match)
   const ofPlan = isPlan ? [name] : plans.length > 0 ? plans : undefined
   const policyName = metered.kind === 'quota' && options.rate !== undefined ? `${name}-quota` : name

@@ -174,13 +174,13 @@ export function makeHost({ counters, store }: { readonly counters?: Counters; re
 }
 
 /** Reads options as the configuration does, sets the guard up and compiles it for one operation. */
-export async function compileGuard<Options>(
-  guard: Guard<Options>,
+export async function compileGuard<Options, Root>(
+  guard: Guard<Options, Root>,
   raw: unknown,
   operation: Operation = makeOperation(),
   host: Host = makeHost(),
 ): Promise<Steps | undefined> {
-  const compile = await guard.setup(guard.options.parse(raw), host, undefined)
+  const compile = await guard.setup(guard.options.parse(raw), host, guard.root?.parse({}) as Root)
   return compile(operation)
 }
 

@@ -4,6 +4,8 @@ import { JsonError } from '../../base/json.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
 import type { Operation } from '../../openapi/operation.ts'
+import { compileValue, type RuleScope, type Value } from '../../rules/index.ts'
+import { readsBody, readsCaller } from '../rule-scope.ts'
 
 const fixedParts = ['principal', 'application', 'ip', 'operation', 'everyone'] as const
 type FixedPart = (typeof fixedParts)[number]
@@ -13,7 +15,9 @@ export const keyWords = `${fixedParts.join(', ')}, claim.NAME, header.NAME, quer
 
 /** What has a budget of its own. */
 export interface Key {
+  /** Words, joined by `+`; none for an expression. */
   readonly parts: readonly string[]
+  readonly expression: Value<Exchange> | undefined
   /** It tells only those apart who have proved who they are. */
   readonly needsPrincipal: boolean
   readonly readsBody: boolean
@@ -21,14 +25,27 @@ export interface Key {
   readonly isPartitioned: boolean
 }
 
-/** Reads `ip+body.username`. Throws an Error that says what was expected. */
-export function readKey(written: string): Key {
-  const parts = written.split('+')
-  if (!parts.every((part) => isFixed(part) || namedPart.test(part))) {
-    throw new Error(`expected ${keyWords}, or several joined by "+"`)
+/** Whether a key is written in words, such as `ip+body.username`; anything else is an expression of the rules language. */
+export function isInWords(written: string): boolean {
+  return written.split('+').every((part) => isFixed(part) || namedPart.test(part))
+}
+
+/** Reads `ip+body.username`, or an expression such as `claims.tenant + country`. Throws `RuleError`. */
+export function readKey(written: string, scope: RuleScope<Exchange>): Key {
+  if (!isInWords(written)) {
+    const expression = compileValue(written, scope)
+    return {
+      parts: [],
+      expression,
+      needsPrincipal: readsCaller(expression.uses),
+      readsBody: readsBody(expression.uses),
+      isPartitioned: true,
+    }
   }
+  const parts = written.split('+')
   return {
     parts,
+    expression: undefined,
     needsPrincipal: parts.some((part) => /^(?:principal|application|claim\.)/.test(part)),
     readsBody: parts.some((part) => part.startsWith('body.')),
     isPartitioned: parts.length > 1 || !['principal', 'application', 'ip', 'everyone'].includes(parts[0]!),
@@ -39,7 +56,19 @@ export function readKey(written: string): Key {
 const keyLengthMax = 200
 
 /** How an exchange's key is read at one operation: `prefix`, then what tells budgets apart. */
-export function keyReader({ parts }: Key, prefix: string, operation: Operation): (exchange: Exchange) => string {
+export function keyReader(
+  { parts, expression }: Key,
+  prefix: string,
+  operation: Operation,
+): (exchange: Exchange) => string {
+  if (expression !== undefined) {
+    // Where it says nothing each address has a budget: leaving out a header must not buy one without end.
+    return (exchange) => {
+      const value = expression(exchange)
+      const key = value === undefined ? ` ?${clientNetwork(exchange.address)}` : ` =${foldCase(String(value))}`
+      return bounded(prefix, key)
+    }
+  }
   if (parts.length === 1) {
     if (parts[0] === 'principal') {
       // The one on every request's way: a key that is made once needs no joining and no hashing (0.4 µs saved).

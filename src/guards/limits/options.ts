@@ -4,22 +4,21 @@ import { parseDuration, parseRate } from '../../base/units.ts'
 import { duration, object, quota, rate, text, z } from '../../config/language.ts'
 import type { Mode } from '../../gate/guard.ts'
 import { parseSelector, type Selector } from '../../openapi/select.ts'
-import { keyWords, readKey } from './key.ts'
+import { valueText } from '../rule-scope.ts'
+import { isInWords, keyWords } from './key.ts'
 
 const limitsMax = 100
 const plansMax = 1_000
 /** Beside these, every key under `limits` names a limit. */
 const reserved = ['mode', 'headers', 'plans', 'plan', 'waiting']
 
+const expression = valueText('')
 const keyShape = z
   .string()
   .max(500)
   .superRefine((written, context) => {
-    try {
-      readKey(written)
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: messageOf(error) })
-    }
+    if (isInWords(written)) return
+    for (const issue of expression.safeParse(written).error?.issues ?? []) context.addIssue({ ...issue })
   })
 
 const matchShape = z.union([z.string(), z.array(z.string()).max(1_000)]).superRefine((written, context) => {
