@@ -138,6 +138,18 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'The vault cannot be sealed anew',
     help: '`portcullis keys reseal --from old.key --to new.key` exchanges the master key of a vault that is there. A store without a vault needs none: start the gate with the new key.',
   },
+  P1060: {
+    title: 'The token service has no name that it could have',
+    help: '`tokenService.issuer` is an https URL that never changes: it stands in every token. Plain http is for loopback. Below a path it shares the listeners of the APIs.',
+  },
+  P1061: {
+    title: 'A client of the token service cannot be as it is written',
+    help: 'The message says what does not go together. A client has a name of its own, a way to prove who it is, and for sign-in at least one exact redirect.',
+  },
+  P1062: {
+    title: 'The settings of the token service do not go together',
+    help: 'The message says which. The profile `fapi2` allows neither client secrets nor unbound tokens, and signs with ES256, PS256 or EdDSA.',
+  },
   P1078: {
     title: 'ACME cannot be used like this',
     help: '`tls.acme` obtains certificates by http-01 and tls-alpn-01, for host names that lead to this machine; not for addresses, and not for wildcards, which need a DNS challenge. The directory is an https URL.',
@@ -225,6 +237,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   P1409: {
     title: 'Rights are incomplete',
     help: '`authorize.permissions` says what operations need, `authorize.roles` says who has it: the first is of no use without the second. An entry of `allow` or `deny` names a subject, or `role:`, `app:`, `scope:`, `via:`, `sub:` followed by a name, or `*`.',
+  },
+  P1410: {
+    title: 'A rule cannot tell whose an object is before it is changed',
+    help: 'A rule with `owner` that looks at the answer cannot hold back a write: it is done by then. `lookup` names the GET operation that reads the object before; its path parameters come from the path of the request, or from where `with` says. Without `lookup` it is GET at the same path. `lookup: none` says that the answer to the write itself tells in time.',
   },
   P1090: {
     title: 'The metrics endpoint cannot listen',

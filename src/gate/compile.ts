@@ -121,7 +121,10 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
   const all = chosen.map(({ steps }) => steps)
   const responseMustBeHeld = chosen.some(
     ({ part, steps }) =>
-      part.response === 'enforce' && (steps.responseBody ?? steps.openResponse ?? steps.sealResponse) !== undefined,
+      part.response === 'enforce' &&
+      ((steps.responseBodyOptional === true ? undefined : steps.responseBody) ??
+        steps.openResponse ??
+        steps.sealResponse) !== undefined,
   )
   const inward = chosen.toReversed()
   const seesWhole = responseMustBeHeld || responsePart.some(({ enforced }) => enforced)

@@ -58,6 +58,8 @@ export interface Steps {
   readonly responseHead?: Step
   /** Asking for it makes the gate hold the upstream's answer, decoded, up to its limit. */
   readonly responseBody?: Step
+  /** `responseBody` only notes: an answer that cannot be held passes without it. */
+  readonly responseBodyOptional?: boolean
   /** As `responseBody`, for whom the beginning of some answers will do: nothing large or endless is held for it. */
   readonly responsePart?: ResponsePart
   /** Looks at a request that was refused before it had an operation. Asked of the program for unlisted paths. */

@@ -186,6 +186,21 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Ask for access to this operation.',
     'Decided by `authorize.acl`; the log names the rule.',
   ),
+  'authorize.answer-unreadable': page(
+    502,
+    'Nothing in the request can mend this; tell the operator.',
+    'A rule with `owner` in `authorize.rules` looks into the answer, and this one is not JSON, is a part or a redirect, or can be read in two ways.',
+  ),
+  'authorize.batch-too-large': page(
+    400,
+    'Name fewer objects in one request.',
+    'At most 1,000 objects of one body are judged by `owner`, and 50 looked up.',
+  ),
+  'authorize.body-unreadable': page(
+    400,
+    'Send JSON in UTF-8 with the media type `application/json`, in which no key stands twice.',
+    'A rule with `owner` in `authorize.rules` looks into the request body.',
+  ),
   'authorize.caller-unknown': page(
     401,
     'Send a credential; `WWW-Authenticate` names what is accepted.',
@@ -205,6 +220,26 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     403,
     'Nothing you can do with this credential, from here, now.',
     'Decided by `authorize.rules`: the log names the rule and the attribute that failed.',
+  ),
+  'authorize.error-hidden': page(
+    400,
+    'The service refused the request or failed at it; the status says which.',
+    'An error shows no owner. `authorize.rules[].errors: pass` lets its body through.',
+  ),
+  'authorize.lookup-failed': page(
+    502,
+    'Try again later.',
+    'The `lookup` of a rule in `authorize.rules` was not answered with JSON; the log has the status.',
+  ),
+  'authorize.not-found': page(
+    404,
+    'Ask for an object that is yours.',
+    'Decided by `owner` in `authorize.rules`: the object is of somebody else, or not there; the log tells which.',
+  ),
+  'authorize.not-owner': page(
+    403,
+    'Ask for an object that is yours.',
+    'Decided by `owner` in `authorize.rules` with `deny: 403`.',
   ),
   'authorize.permission-missing': page(
     403,

@@ -1,5 +1,5 @@
-import { RuleError } from '../../rules/rule-error.ts'
 import { pointerTokens, valueAt } from '../../openapi/pointer.ts'
+import { RuleError } from '../../rules/rule-error.ts'
 
 /*
  * Whose object is it? `$response.body#/userId == $claims.sub`: comparisons of runtime expressions (OpenAPI 3.1.1, 4.8.20.4)
