@@ -157,6 +157,8 @@ export function parseOwner(source: string): OwnerExpression {
 
 /** Reads one runtime expression by itself. Throws `RuleError`. */
 export function parseSource(text: string): Source {
+  const space = text.search(/\s/)
+  if (space >= 0) throw new RuleError('expected one expression, without spaces', text, { start: space, end: space + 1 })
   return readSource(text, (message, hint) => new RuleError(message, text, { start: 0, end: text.length }, hint))
 }
 
