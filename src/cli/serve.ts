@@ -1,18 +1,21 @@
 import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
 import { messageOf } from '../base/errors.ts'
+import type { Tell } from '../base/events.ts'
 import { parseIpRange, RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import type { ListenSettings } from '../config/settings.ts'
 import { createGate, type Gate } from '../gate/gate.ts'
 import { type Listener, openListener } from '../gate/listener.ts'
+import type { TokenService } from '../identity/service.ts'
 import type { Counters } from '../store/counters.ts'
 import { clusterCounters } from '../store/counters-cluster.ts'
 import { openCounters, openStore } from '../store/open.ts'
 import type { Sink } from '../traffic/passage.ts'
 import { createWatch } from '../watch/index.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
+import { mountTokenService, openTokenService } from './token-service.ts'
 import { vaultOf } from './vault.ts'
 import { packageVersion } from './version.ts'
 
@@ -79,10 +82,26 @@ async function bringUp(
   opened.push(() => store.close())
   const counters = await countersFor(config, log)
   opened.push(() => counters.close())
-  const vault = vaultOf(config, { store, stateDir, log, now, tell: (event) => foundation.tell?.(event) })
+  // Told from the first moment on; heard as soon as there is somebody to hear.
+  let listener: Tell | undefined
+  const tell: Tell = (event) => listener?.(event)
+  const vault = vaultOf(config, { store, stateDir, log, now, tell })
   opened.push(async () => vault.close())
   await vault.refuseWrongKey()
-  const foundation: Foundation = { store, counters, log, now, vault: vault.open }
+  let tokenService: TokenService | undefined
+  const foundation: Foundation = {
+    store,
+    counters,
+    log,
+    now,
+    tell,
+    vault: vault.open,
+    get localIssuer() {
+      return tokenService
+    },
+  }
+  tokenService = await openTokenService(config, foundation)
+  opened.push(async () => tokenService?.close())
   let load = await buildLoad(config, foundation)
   opened.push(() => load.close())
   tellDocuments(load, log)
@@ -97,6 +116,7 @@ async function bringUp(
     ...(given.onPassage === undefined ? {} : { onPassage: given.onPassage }),
   })
   opened.push(() => watch.close())
+  listener = watch.tell
   const gate = createGate(load, {
     sink: watch.sink,
     now,
@@ -115,7 +135,10 @@ async function bringUp(
 
   function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
     return openListener(entry, {
-      handlers: { request: to.request, upgrade: to.upgrade },
+      handlers: {
+        request: mountTokenService(entry, to, { service: () => tokenService, now, sink: watch.sink }),
+        upgrade: to.upgrade,
+      },
       ...connectionRules(from),
       log,
       stateDir,
@@ -128,7 +151,27 @@ async function bringUp(
   notReady = undefined
   let reloading: Promise<void> = Promise.resolve()
 
+  /** A service of its own for settings of its own; the same where nothing changed. */
+  async function nextTokenService(next: Config): Promise<TokenService | undefined> {
+    const said = ({ settings }: Config) =>
+      JSON.stringify([settings.tokenService, settings.listen, Object.keys(settings.apis)])
+    return said(next) === said(config) ? tokenService : openTokenService(next, foundation)
+  }
+
   async function reload(next: Config): Promise<void> {
+    const before = tokenService
+    tokenService = await nextTokenService(next)
+    try {
+      await reloadAround(next)
+    } catch (error) {
+      if (tokenService !== before) await tokenService?.close()
+      tokenService = before
+      throw error
+    }
+    if (tokenService !== before) await before?.close()
+  }
+
+  async function reloadAround(next: Config): Promise<void> {
     const built = await buildLoad(next, foundation)
     const before = entriesOf(config)
     const added = new Map<string, Listener>()
@@ -193,6 +236,7 @@ async function bringUp(
       stopping ??= (async () => {
         await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
         await gate.close()
+        await tokenService?.close()
         await watch.close()
         vault.close()
         await counters.close()

@@ -179,7 +179,10 @@ export function createGrantStore(options: AdapterOptions): GrantStore {
 }
 
 function shownGrant({ jti, accountId, clientId, iat, exp, openid, resources }: AdapterPayload): StoredGrant {
-  const scopes = [openid?.scope, ...Object.values(resources ?? {})].flatMap((words) => words?.split(' ') ?? [])
+  const scopes = [
+    (openid as { readonly scope?: string } | undefined)?.scope,
+    ...Object.values(resources ?? {}),
+  ].flatMap((words) => words?.split(' ') ?? [])
   return {
     id: jti!,
     subject: accountId ?? '',

@@ -234,7 +234,11 @@ const authMethods = {
 } as const satisfies Record<ClientSettings['auth'], string>
 
 /** How the parts of a client go together. Throws `ConfigError`. */
-function checkClient(settings: Partial<Pick<ClientSettings, 'secret'>> & StoredSettings, at: string, ownSecret: boolean) {
+function checkClient(
+  settings: Partial<Pick<ClientSettings, 'secret'>> & StoredSettings,
+  at: string,
+  ownSecret: boolean,
+) {
   const { auth, grants, redirects, native } = settings
   const complain = (message: string, hint?: string) => {
     throw new ConfigError('P1061', `${at}: ${message}`, hint === undefined ? {} : { hint })

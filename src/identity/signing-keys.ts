@@ -128,7 +128,14 @@ async function renewed(
   if (newest === undefined || newest.alg !== settings.signing) {
     // The first key, or another algorithm: there is nothing that could sign meanwhile.
     const made = await makeKey(settings.signing, at, at, ring)
-    keys = [...superseded(alive.filter(({ signsFrom }) => signsFrom <= at), at, settings), made]
+    keys = [
+      ...superseded(
+        alive.filter(({ signsFrom }) => signsFrom <= at),
+        at,
+        settings,
+      ),
+      made,
+    ]
     log.info('A signing key was made.', { kid: made.kid, alg: made.alg })
   } else if (at >= newest.signsFrom + settings.keyLife - settings.keyLead) {
     const made = await makeKey(settings.signing, at, Math.max(at, newest.signsFrom + settings.keyLife), ring)

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { ConfigError, messageOf } from '../base/errors.ts'
+import type { SecurityEvent } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import { type RecordPolicy, type RecordSettings, recordPolicy, toLine } from '../traffic/line.ts'
 import type { Passage } from '../traffic/passage.ts'
@@ -17,6 +18,8 @@ export interface ActivityLogSettings extends RecordSettings {
 export interface ActivityLog {
   /** Writes the exchange's line where level and sample want one, and returns it. Never waits. */
   readonly take: (passage: Passage) => string | undefined
+  /** Writes a security event, whatever the level: it is no exchange. */
+  readonly note: (event: SecurityEvent) => void
   /** The line, whether or not it is to be written. */
   readonly lineOf: (passage: Passage) => string
   /** Lines written, dropped and failed since the start, over changes of the file too. */
@@ -81,6 +84,10 @@ export function createActivityLog(first: ActivityLogSettings, options: ActivityL
       const line = toLine(passage, policy)
       writer.write(line)
       return line
+    },
+    note(event) {
+      if (settings.level !== 'none')
+        writer.write(JSON.stringify({ v: 1, time: new Date(now()).toISOString(), ...event }))
     },
     lineOf: (passage) => toLine(passage, policy),
     counts: () => added(before, writer),
