@@ -57,6 +57,8 @@ export interface ConfigInput {
     readonly redirect?: 'https' | undefined
     /** Offers HTTP/2 beside HTTP/1.1 (over TLS). */
     readonly http2?: boolean | undefined
+    /** Only the APIs, or only the token service. Default: both. */
+    readonly serves?: 'apis' | 'tokenService' | undefined
   })[] | undefined
   /** Address ranges whose Forwarded and X-Forwarded-For are believed. */
   readonly trustedProxies?: readonly string[] | undefined
@@ -90,6 +92,19 @@ export interface ConfigInput {
     /** Where keys, users and certificates are kept: sqlite:FILE, or postgres://… */
     readonly url?: string | undefined
   } | undefined
+  /** How the gate keeps its own keys. */
+  readonly secrets?: {
+    /** The master key: what every key that the gate keeps in its store is sealed with. Default, with the SQLite store: `master.key` in `stateDir`, made with mode 600. */
+    readonly sealWith?: string | ({
+      /** A file that holds the key and that others may not read (mode 600). */
+      readonly file?: string | undefined
+    }) | ({
+      /** Program and arguments. It reads `wrap` or `unwrap` and a line of base64, and writes one line of base64. */
+      readonly command?: readonly string[] | undefined
+      /** How long one answer may take. */
+      readonly timeout?: string | undefined
+    }) | undefined
+  } | undefined
   /** Fast state. */
   readonly counters?: {
     /** Where limits count: `memory`, or redis://… for several machines. */
@@ -120,6 +135,177 @@ export interface ConfigInput {
     } | undefined
     /** Level of the messages on standard error. */
     readonly messages?: 'debug' | 'info' | 'warn' | 'error' | undefined
+  } | undefined
+  /** A token service (OAuth 2.1, OpenID Connect) beside the APIs. Off by default; `true` switches it on. */
+  readonly tokenService?: false | true | ({
+    /** The name of the service and where it stands, such as https://api.example.com/oauth. Default: the first listener and `/oauth`. */
+    readonly issuer?: string | undefined
+    /** `fapi2`: only what the FAPI 2.0 Security Profile allows: pushed requests, clients with keys, bound tokens. */
+    readonly profile?: 'standard' | 'fapi2' | undefined
+    /** How long an access token lasts. */
+    readonly accessTtl?: string | undefined
+    /** How long a refresh token lasts; each use gives a new one that lasts so long again. */
+    readonly refreshTtl?: string | undefined
+    /** How long somebody stays signed in at the service. */
+    readonly sessionTtl?: string | undefined
+    /** A refresh token works once. `false` only for clients whose tokens are bound to a key; public ones are always rotated. */
+    readonly rotate?: boolean | undefined
+    /** Second factors that everybody must have, one of them. Default: who has one is asked for it. */
+    readonly mfa?: readonly ('totp' | 'passkey')[] | undefined
+    /** How tokens are signed. The service makes the keys itself and seals them with the vault. */
+    readonly signing?: 'ES256' | 'PS256' | 'RS256' | 'EdDSA' | undefined
+    /** After how long a new signing key takes over. */
+    readonly keyLife?: string | undefined
+    /** How long a new key is published before it signs. */
+    readonly keyLead?: string | undefined
+    /** Whether a DPoP proof must hold a nonce of this service (RFC 9449, 8). */
+    readonly dpopNonce?: 'offered' | 'required' | undefined
+    /** The APIs tokens are for, by the name they have under `apis`. */
+    readonly resources?: { readonly [name: string]: {
+      /** What stands in `aud`, and what clients ask for as `resource` (RFC 8707). */
+      readonly audience?: string | undefined
+      /** The scopes there are. Default: those that its clients have. */
+      readonly scopes?: readonly string[] | undefined
+      /** How long access tokens for it last, at most. */
+      readonly accessTtl?: string | undefined
+    } } | undefined
+    /** What scopes mean, in words for the consent page. */
+    readonly scopes?: { readonly [name: string]: string } | undefined
+    /** Applications that may ask for tokens. More: `portcullis client create`. */
+    readonly clients?: { readonly [name: string]: {
+      /** What people read on the consent page. Default: its id. */
+      readonly name?: string | undefined
+      /** What it may ask tokens with. `authorization_code` always needs PKCE with S256. */
+      readonly grants?: readonly ('client_credentials' | 'authorization_code' | 'refresh_token' | 'device_code' | 'token_exchange')[] | undefined
+      /** How it proves who it is: a secret, a signed assertion (RFC 7523), a client certificate (RFC 8705), or not at all. */
+      readonly auth?: 'secret' | 'private_key_jwt' | 'mtls' | 'none' | undefined
+      /** With `auth: secret`: at least 32 random characters, as `${BATCH_CLIENT_SECRET}`. */
+      readonly secret?: string | undefined
+      /** With `auth: private_key_jwt`: its public keys. */
+      readonly jwks?: {
+        readonly keys?: readonly {
+          readonly kty: string
+        }[] | undefined
+      } | undefined
+      /** With `auth: mtls`: the one name of the client's certificate that counts (RFC 8705, 2.1.2). */
+      readonly certificate?: {
+        /** The distinguished name as RFC 4514 writes it: `CN=batch,O=Example`. */
+        readonly subject?: string | undefined
+        readonly dns?: string | undefined
+        readonly uri?: string | undefined
+        readonly ip?: string | undefined
+        readonly email?: string | undefined
+      } | undefined
+      /** Where answers may be sent: exact URLs (RFC 9700, 2.1). */
+      readonly redirects?: readonly string[] | undefined
+      /** Where people may be sent after they signed out. */
+      readonly signedOut?: readonly string[] | undefined
+      /** An app on a device: its redirects may be `http://127.0.0.1/…` with any port (RFC 8252, 7.3) or a scheme of its own. */
+      readonly native?: boolean | undefined
+      /** The scopes it may ask for, beside those of OpenID Connect. */
+      readonly scopes?: readonly string[] | undefined
+      /** The APIs it may get tokens for. Default: all. */
+      readonly resources?: readonly string[] | undefined
+      /** Its tokens are bound to a key: of DPoP (RFC 9449), or of its certificate (RFC 8705). */
+      readonly bound?: 'dpop' | 'mtls' | undefined
+      /** Roles of the client itself, for tokens without a person. */
+      readonly roles?: readonly string[] | undefined
+      /** Its plan, for limits. */
+      readonly plan?: string | undefined
+      /** One of your own: people are not asked whether they agree. */
+      readonly trusted?: boolean | undefined
+      /** How long its access tokens last, at most. Default: `tokenService.accessTtl`. */
+      readonly accessTtl?: string | undefined
+    } } | undefined
+    /** Who may exchange one token for another (RFC 8693). Nobody, unless it stands here. */
+    readonly exchange?: readonly ({
+      /** Who may exchange. */
+      readonly client: string
+      /** Tokens of which clients. Default: of every client of this service. */
+      readonly from?: readonly string[] | undefined
+      /** For which APIs. */
+      readonly to: readonly string[]
+      /** Scopes the new token may have. Default: those of the old one. */
+      readonly scopes?: readonly string[] | undefined
+    })[] | undefined
+    /** What one caller may ask of the service. */
+    readonly limits?: {
+      /** Requests of one client for tokens. */
+      readonly client?: string | undefined
+      /** Requests from one address. */
+      readonly address?: string | undefined
+      /** Wrong secrets of one client from one address, and ten times as many of one client from everywhere. */
+      readonly failures?: string | undefined
+    } | undefined
+    /** How the pages look. */
+    readonly theme?: {
+      /** Whose pages these are. */
+      readonly name?: string | undefined
+      /** An SVG or PNG file. */
+      readonly logo?: string | undefined
+      /** #rrggbb */
+      readonly colour?: string | undefined
+    } | undefined
+  }) | undefined
+  /** Administration over HTTP, for scripts and the console. Off unless this key is there. */
+  readonly admin?: {
+    /** host:port of the administration over HTTP; loopback unless `anywhere` says otherwise. */
+    readonly listen?: string | undefined
+    /** Lets `listen` be an address that others can reach. It then needs a certificate of its own in `tls`. */
+    readonly anywhere?: boolean | undefined
+    /** As under `listen`; default: a development certificate. With `off` only API keys and tokens administer: passwords need TLS. */
+    readonly tls?: 'off' | 'development' | ({
+      /** Certificate chain, PEM file. */
+      readonly certificate?: string | undefined
+      /** Private key, PEM file; or `${KEY_FILE}`. */
+      readonly key?: string | undefined
+      /** Several certificates, chosen by the name the client asks for (SNI). */
+      readonly certificates?: readonly ({
+        /** Certificate chain, PEM file. */
+        readonly certificate: string
+        /** Private key, PEM file. */
+        readonly key: string
+        /** Default: the certificate's own names. */
+        readonly names?: readonly string[] | undefined
+      })[] | undefined
+      /** Asks an authority for the certificate, and renews it (RFC 8555). */
+      readonly acme?: {
+        /** Where the authority writes to when something is wrong. */
+        readonly email?: string | undefined
+        /** Names the certificate is asked for. */
+        readonly domains?: readonly string[] | undefined
+        /** ACME server (RFC 8555). */
+        readonly directory?: string | undefined
+        /** Authority of the ACME server itself, for private ones. */
+        readonly ca?: string | undefined
+        /** How long before its end a certificate is renewed. */
+        readonly renewBefore?: string | undefined
+      } | undefined
+      /** The oldest version of TLS that is spoken. */
+      readonly min?: '1.2' | '1.3' | undefined
+      /** Authorities whose client certificates are accepted (mTLS). */
+      readonly clientCa?: string | (readonly string[]) | undefined
+      /** Revocation lists of those authorities. */
+      readonly clientCrl?: string | (readonly string[]) | undefined
+      /** Whether a client without a certificate may connect; what it may do then is decided for each operation. */
+      readonly clientCertificate?: 'request' | 'require' | undefined
+    }) | undefined
+    /** Who may administer, beside users, keys and grants with the roles `portcullis:admin`, `portcullis:operator` and `portcullis:viewer`. */
+    readonly auth?: {
+      /** The entry of `issuers` whose tokens may administer, or `tokenService`. Default: none. */
+      readonly oidc?: string | undefined
+      /** What roles in those tokens mean here: `{ sec-team: admin, devs: viewer }`. No token administers by a role that doesn't stand here. */
+      readonly roles?: { readonly [name: string]: 'viewer' | 'operator' | 'admin' } | undefined
+    } | undefined
+    /** How long somebody stays signed in. */
+    readonly sessionTtl?: string | undefined
+    /** How long somebody stays signed in without a request. */
+    readonly sessionIdle?: string | undefined
+  } | undefined
+  /** Keys and rights that are given for a while. */
+  readonly grants?: {
+    /** Ends API keys and grants that nobody has used for so long, such as 90d. Default: never. */
+    readonly revokeUnusedAfter?: string | undefined
   } | undefined
   /** Who may issue access tokens, by a name of your choice that `auth` lists. */
   readonly issuers?: { readonly [name: string]: {
@@ -160,6 +346,19 @@ export interface ConfigInput {
     readonly subjectClaim?: string | undefined
     /** Values of the `typ` header that are accepted, such as `at+jwt` (RFC 9068). Default: `at+jwt`, `jwt`, or none at all. */
     readonly typ?: readonly string[] | undefined
+    /** Tokens bound to a key of the caller (DPoP, RFC 9449): `required` refuses all others, `off` refuses these. A bound token never passes without its proof. The long form says more. */
+    readonly dpop?: ('off' | 'allowed' | 'required') | ({
+      /** Whether tokens bound to a key are accepted, or nothing else is. */
+      readonly use?: 'off' | 'allowed' | 'required' | undefined
+      /** Asks for a nonce of this gate in every proof (RFC 9449, 9), so that none can be made in advance. It changes every five minutes and is the same for all gates that share a store. */
+      readonly nonce?: boolean | undefined
+      /** How old a proof may be. */
+      readonly maxAge?: string | undefined
+      /** Proofs of one network that one process checks: checking a signature costs it time. */
+      readonly proofs?: string | undefined
+    }) | undefined
+    /** Tokens bound to the caller's TLS certificate (RFC 8705, 3): `required` refuses all others. A bound token never passes over another connection. */
+    readonly certificateBound?: 'allowed' | 'required' | undefined
     /** After how long the keys are fetched again in the background. */
     readonly refresh?: string | undefined
     /** Shortest time between two fetches because of unknown key ids. */
@@ -169,6 +368,8 @@ export interface ConfigInput {
     /** PEM file or text of the authorities that vouch for the issuer, in place of the system's. */
     readonly ca?: string | undefined
   } } | undefined
+  /** Named address ranges for rules: `office: [203.0.113.0/24]` makes `ip in office` mean something. */
+  readonly places?: { readonly [name: string]: readonly string[] } | undefined
   /** Where the rules of the web application firewall come from. */
   readonly waf?: {
     /** The OWASP Core Rule Set in place of our own rules: `installed` by `portcullis waf install`, or an unpacked release. */
@@ -414,6 +615,40 @@ export interface ConfigInput {
       readonly schemes?: { readonly [name: string]: string | (readonly string[]) } | undefined
       /** Hands verified credentials on to the upstream. Without it the upstream learns who calls from `Portcullis-Subject` and so on. */
       readonly forwardCredentials?: boolean | undefined
+      /** How callers reach the gate, such as https://api.example.com, where a proxy in front changes host or path. Default: what the request says. */
+      readonly publicUrl?: string | undefined
+      /** Wrong tokens that one network may show, over all processes together. Those beyond are answered 429 without a look at them; callers of other networks, and tokens that were good before, are not affected. */
+      readonly failures?: string | undefined
+      /** Operations for which callers must have signed in in a certain way or lately, all entries that match. Others are answered 401 `insufficient_user_authentication` with what to ask the issuer for (RFC 9470). */
+      readonly stepUp?: readonly ({
+        /** Which operations: `op:refund`, `tag:admin`, `POST /payments/**`. */
+        readonly match: string
+        /** The claim `acr` must be one of these, such as `mfa`. */
+        readonly acr?: string | (readonly string[]) | undefined
+        /** How long ago the caller may have signed in (`auth_time`), at most. */
+        readonly maxAge?: string | undefined
+      })[] | undefined
+      /** Lets people sign in with a browser: who asks for a page without a session is sent to the issuer and comes back with one. The redirect URI to register is `https://<host>/.well-known/portcullis/sign-in/<api>/callback`. */
+      readonly signIn?: {
+        /** The entry of `issuers` where people sign in (OpenID Connect). */
+        readonly issuer?: string | undefined
+        /** How the gate is registered there. */
+        readonly clientId?: string | undefined
+        /** The secret of that client: `${SIGN_IN_SECRET}`. */
+        readonly clientSecret?: string | undefined
+        /** How the client shows its secret (RFC 6749, 2.3.1). */
+        readonly clientAuth?: 'basic' | 'post' | undefined
+        /** What is asked for; `openid` always is. The session holds what was granted. */
+        readonly scopes?: readonly string[] | undefined
+        /** Operations whose visitors are sent to the issuer; at others they get 401. */
+        readonly match?: string | undefined
+        /** How long a session lasts, however busy it is. */
+        readonly sessionTtl?: string | undefined
+        /** How long a session lasts without a request. */
+        readonly idle?: string | undefined
+        /** Where the browser goes after it has signed out; registered at the issuer with the host before it. */
+        readonly afterSignOut?: string | undefined
+      } | undefined
       /** How sessions are read. */
       readonly session?: {
         /** Name of the session cookie. Default: the one the document describes, else `__Host-portcullis`. */
@@ -436,21 +671,81 @@ export interface ConfigInput {
       readonly mode?: 'off' | 'observe' | 'enforce' | undefined
       /** Whether every reply tells what is left, as RateLimit and RateLimit-Policy (IETF draft). */
       readonly headers?: boolean | undefined
+      /** Limits by plan, by name of the plan. A `rate` of a plan takes the place of `default` for its callers. */
+      readonly plans?: { readonly [name: string]: {
+        /** How many requests in which time, in the long run. */
+        readonly rate?: string | undefined
+        /** How many may come at once after a pause; afterwards only `rate` counts. Default: as many as `rate` has. */
+        readonly burst?: number | undefined
+        /** How many requests in each hour, day, week or month of the calendar. Kept in the store: a restart changes nothing. */
+        readonly quota?: string | undefined
+        /** Whose clocks tell when the hour, day, week (from Monday) or month of a `quota` begins. */
+        readonly timeZone?: string | undefined
+        /** How fast requests go on to the upstream: those that come sooner wait for their turn in place of being refused. */
+        readonly pace?: string | undefined
+        /** What becomes of requests beyond `rate` and `quota`: they go on at this pace, as with `pace`. Default: they are refused. */
+        readonly over?: string | undefined
+        /** How many requests of one budget may wait for their turn at once; one more is answered 429. */
+        readonly queue?: number | undefined
+        /** How long a request may wait for its turn; one that would wait longer is answered 429 at once. */
+        readonly wait?: string | undefined
+        /** Refuses everything of the same budget for so long once it went beyond `rate` or `quota`, and tells that as the event `limits.lockout`. */
+        readonly then?: string | undefined
+        /** As how many requests one counts: say more for what is dear, by `x-portcullis` at the operation. 0: free. */
+        readonly cost?: number | undefined
+        /** What has a budget of its own: principal, application, ip, operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, several of them joined by "+", or any expression of the rules language. Default: principal; IPv6 counts by /64. A budget by header, query or body alone is only as good as the caller is honest. */
+        readonly key?: string | undefined
+        /** Whom it counts: those with a believed credential, those without, or all (default). */
+        readonly callers?: 'all' | 'known' | 'anonymous' | undefined
+        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list; and with plan:free whose, too. Default: all, and what the document does not list. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** How this limit stands. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** While counters or store cannot be reached: count in this process alone (default for `rate` and `pace`), let everything pass, or refuse with 503 (default for `quota`, once what was set aside for it here is used up). */
+        readonly onFailure?: 'local' | 'open' | 'closed' | undefined
+      } } | undefined
+      /** How a caller's plan is found. */
+      readonly plan?: {
+        /** Where a caller's plan stands: a claim of the token, or `plan` of an API key (`key create --plan`). */
+        readonly claim?: string | undefined
+        /** The plan of known callers who have none, or one that is not known here. Default: none. */
+        readonly default?: string | undefined
+        /** Plans by caller, before any claim: the entry of `auth` that vouched for them, and their application's or their own name, as in `main:partner-app: gold`. */
+        readonly callers?: { readonly [name: string]: string } | undefined
+      } | undefined
+      /** How many requests may wait for their turn at once in each process, of all callers. */
+      readonly waiting?: number | undefined
       /** Requests of one caller. Implied: 100/min. */
       readonly default?: {
         /** How many requests in which time, in the long run. */
         readonly rate?: string | undefined
         /** How many may come at once after a pause; afterwards only `rate` counts. Default: as many as `rate` has. */
         readonly burst?: number | undefined
-        /** What has a budget of its own: principal (default), application, ip (IPv6 by /64), operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, or several joined by "+". A budget by header, query or body alone is only as good as the caller is honest. */
+        /** How many requests in each hour, day, week or month of the calendar. Kept in the store: a restart changes nothing. */
+        readonly quota?: string | undefined
+        /** Whose clocks tell when the hour, day, week (from Monday) or month of a `quota` begins. */
+        readonly timeZone?: string | undefined
+        /** How fast requests go on to the upstream: those that come sooner wait for their turn in place of being refused. */
+        readonly pace?: string | undefined
+        /** What becomes of requests beyond `rate` and `quota`: they go on at this pace, as with `pace`. Default: they are refused. */
+        readonly over?: string | undefined
+        /** How many requests of one budget may wait for their turn at once; one more is answered 429. */
+        readonly queue?: number | undefined
+        /** How long a request may wait for its turn; one that would wait longer is answered 429 at once. */
+        readonly wait?: string | undefined
+        /** Refuses everything of the same budget for so long once it went beyond `rate` or `quota`, and tells that as the event `limits.lockout`. */
+        readonly then?: string | undefined
+        /** As how many requests one counts: say more for what is dear, by `x-portcullis` at the operation. 0: free. */
+        readonly cost?: number | undefined
+        /** What has a budget of its own: principal, application, ip, operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, several of them joined by "+", or any expression of the rules language. Default: principal; IPv6 counts by /64. A budget by header, query or body alone is only as good as the caller is honest. */
         readonly key?: string | undefined
         /** Whom it counts: those with a believed credential, those without, or all (default). */
         readonly callers?: 'all' | 'known' | 'anonymous' | undefined
-        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list. Default: all, and what the document does not list. */
+        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list; and with plan:free whose, too. Default: all, and what the document does not list. */
         readonly match?: string | (readonly string[]) | undefined
         /** How this limit stands. */
         readonly mode?: 'off' | 'observe' | 'enforce' | undefined
-        /** While the shared counters cannot be reached: count in this process alone, let everything pass, or refuse with 503. */
+        /** While counters or store cannot be reached: count in this process alone (default for `rate` and `pace`), let everything pass, or refuse with 503 (default for `quota`, once what was set aside for it here is used up). */
         readonly onFailure?: 'local' | 'open' | 'closed' | undefined
       } | undefined
       /** Requests of one address without a believed credential. Implied: 20/min. */
@@ -459,15 +754,31 @@ export interface ConfigInput {
         readonly rate?: string | undefined
         /** How many may come at once after a pause; afterwards only `rate` counts. Default: as many as `rate` has. */
         readonly burst?: number | undefined
-        /** What has a budget of its own: principal (default), application, ip (IPv6 by /64), operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, or several joined by "+". A budget by header, query or body alone is only as good as the caller is honest. */
+        /** How many requests in each hour, day, week or month of the calendar. Kept in the store: a restart changes nothing. */
+        readonly quota?: string | undefined
+        /** Whose clocks tell when the hour, day, week (from Monday) or month of a `quota` begins. */
+        readonly timeZone?: string | undefined
+        /** How fast requests go on to the upstream: those that come sooner wait for their turn in place of being refused. */
+        readonly pace?: string | undefined
+        /** What becomes of requests beyond `rate` and `quota`: they go on at this pace, as with `pace`. Default: they are refused. */
+        readonly over?: string | undefined
+        /** How many requests of one budget may wait for their turn at once; one more is answered 429. */
+        readonly queue?: number | undefined
+        /** How long a request may wait for its turn; one that would wait longer is answered 429 at once. */
+        readonly wait?: string | undefined
+        /** Refuses everything of the same budget for so long once it went beyond `rate` or `quota`, and tells that as the event `limits.lockout`. */
+        readonly then?: string | undefined
+        /** As how many requests one counts: say more for what is dear, by `x-portcullis` at the operation. 0: free. */
+        readonly cost?: number | undefined
+        /** What has a budget of its own: principal, application, ip, operation, everyone, claim.NAME, header.NAME, query.NAME, path.NAME, body.NAME, several of them joined by "+", or any expression of the rules language. Default: principal; IPv6 counts by /64. A budget by header, query or body alone is only as good as the caller is honest. */
         readonly key?: string | undefined
         /** Whom it counts: those with a believed credential, those without, or all (default). */
         readonly callers?: 'all' | 'known' | 'anonymous' | undefined
-        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list. Default: all, and what the document does not list. */
+        /** Which operations it counts: op:login, tag:orders, GET /orders/*, or a list; and with plan:free whose, too. Default: all, and what the document does not list. */
         readonly match?: string | (readonly string[]) | undefined
         /** How this limit stands. */
         readonly mode?: 'off' | 'observe' | 'enforce' | undefined
-        /** While the shared counters cannot be reached: count in this process alone, let everything pass, or refuse with 503. */
+        /** While counters or store cannot be reached: count in this process alone (default for `rate` and `pace`), let everything pass, or refuse with 503 (default for `quota`, once what was set aside for it here is used up). */
         readonly onFailure?: 'local' | 'open' | 'closed' | undefined
       } | undefined
     } | undefined
@@ -510,6 +821,49 @@ export interface ConfigInput {
         /** The permission, or all of several. */
         readonly needs: string | (readonly string[])
       })[] | undefined
+      /** Conditions on who, what, where, on what device and when. All rules that match an operation count. */
+      readonly rules?: readonly ({
+        /** What the log calls it, beside its number. */
+        readonly name?: string | undefined
+        /** Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`. */
+        readonly match: string
+        /** The condition: `claims.acr in ['mfa'] && ip in office && hour in 8..17`. See the guide on rights for what it can ask. */
+        readonly when?: string | undefined
+        /** Who is excused: `role:admin`, a list of such words, or a condition. A bare word is a subject; `role:admin`, `app:partner`, `scope:orders:read`, `via:main` look at the rest; `*` is every known caller. */
+        readonly unless?: string | (readonly string[]) | undefined
+        /** `require`: must hold. `deny`: refuses where the condition holds, or cannot be told. `allow`: of all such rules for an operation one must hold. */
+        readonly effect?: 'require' | 'deny' | 'allow' | undefined
+        /** How this rule stands. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** How, and how lately, a caller must have signed in. Who has not is answered 401 `insufficient_user_authentication` with what to ask the issuer for (RFC 9470). */
+        readonly stepUp?: {
+          /** Values of the claim `acr` of which one will do. */
+          readonly acr?: string | (readonly string[]) | undefined
+          /** How long ago the caller may have signed in (`auth_time`), at most. */
+          readonly maxAge?: string | undefined
+        } | undefined
+      })[] | undefined
+      /** Policies in the language Cedar: one `permit` must apply and no `forbid` may. */
+      readonly cedar?: {
+        /** How the policies stand. */
+        readonly mode?: 'off' | 'observe' | 'enforce' | undefined
+        /** A file of Cedar policies, or a folder of them (`*.cedar`). */
+        readonly policies?: string | undefined
+        /** The Cedar schema that policies are checked with when the gate starts. Default: they are parsed only. */
+        readonly schema?: string | undefined
+        /** A JSON file of entities that policies speak of besides principal and resource. */
+        readonly entities?: string | undefined
+        /** Put before the types User, Role, Scope, Application, Action, Tag and the types of resources. */
+        readonly namespace?: string | undefined
+        /** Whether decisions are kept where the policies make that sound. */
+        readonly cache?: boolean | undefined
+      } | undefined
+      /** Whose clock `hour`, `time`, `weekday` and `date` in rules are read from. */
+      readonly timeZone?: string | undefined
+      /** The header in which a trusted proxy says where the caller is, such as CF-IPCountry; for `country` in rules. */
+      readonly countryHeader?: string | undefined
+      /** Which decisions leave a note in the activity log: refusals, or also which rules let a request pass. */
+      readonly decisions?: 'denied' | 'all' | undefined
     } | undefined
     readonly unlisted?: {
       /** How the rule stands. `observe` lets through what nobody has described: for finding out what there is. */

@@ -251,7 +251,7 @@ describe('quotas', () => {
   test('requests that wait at the same time share one write', async () => {
     const it = world()
     const quotas = it.process()
-    const all = await Promise.all(Array.from({ length: 60 }, () => quotas.spend('k', perDay(50), 1)))
+    const all = await Promise.all(Array.from({ length: 60 }, async () => await quotas.spend('k', perDay(50), 1)))
     expect(all.filter(({ allowed }) => allowed)).toHaveLength(50)
     expect(it.writes()).toBe(2)
   })
