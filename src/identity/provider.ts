@@ -234,6 +234,24 @@ export function createProvider(options: ProviderOptions): Provider {
         },
       },
     },
+    async loadExistingGrant(context) {
+      const { client, session, result, provider: own, resourceServers } = context.oidc
+      const id = result?.consent?.grantId ?? session?.grantIdFor(client!.clientId)
+      const existing = id === undefined ? undefined : await own.Grant.find(id)
+      if (ownSettings(client)?.trusted !== true || session?.accountId === undefined) return existing
+      const stands = existing !== undefined && existing.accountId === session.accountId
+      const grant = stands ? existing : new own.Grant({ clientId: client!.clientId, accountId: session.accountId })
+      // Whoever runs the service runs this application, too: there is nobody to agree with.
+      grant.addOIDCScope([...context.oidc.requestParamOIDCScopes].join(' '))
+      for (const [audience, { scopes }] of Object.entries(resourceServers ?? {})) {
+        grant.addResourceScope(
+          audience,
+          [...context.oidc.requestParamScopes].filter((one) => scopes.has(one)).join(' '),
+        )
+      }
+      await grant.save()
+      return grant
+    },
     issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
     jwks: { keys: [...keys.keys] },
     pkce: { required: () => true },

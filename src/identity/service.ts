@@ -1,19 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
-import type { AdapterPayload, Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { AdapterPayload, KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import { endFamily, revokedTokensPrefix, revokeToken, tokenIdOf } from '../credentials/revoked-tokens.ts'
-import { createUsers } from '../credentials/users.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyRing } from '../vault/index.ts'
+import { type Accounts, createAccounts } from './accounts.ts'
 import { createGrantStore, type StoredGrant } from './adapter.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createFront, type Front } from './front.ts'
 import type { ServiceSettings } from './issuer.ts'
+import { authenticationClaims, createPages, interactionRoutes, peopleConfiguration } from './pages/index.ts'
 import { createProvider, type From, ownProperty, type ProviderOptions, type Resource, type Rights } from './provider.ts'
 import { currentKeys, type KeysNow, type PublicJwk, signingKeysRecord } from './signing-keys.ts'
 
@@ -27,6 +28,8 @@ export interface TokenServiceOptions {
   readonly now: Clock
   readonly log: Logger
   readonly tell: Tell
+  /** What a scope means, from the documents that speak of it. */
+  readonly describeScope?: (scope: string) => string | undefined
 }
 
 /** An authorization server beside the APIs: OAuth 2.1 and OpenID Connect. */
@@ -39,6 +42,7 @@ export interface TokenService {
   /** How its tokens are signed. */
   readonly algorithms: readonly string[]
   readonly clients: Clients
+  readonly accounts: Accounts
   readonly grants: Grants
   /** Answers a request that was found to be for this service (see `Front.takes`). Never throws. */
   readonly handle: (request: IncomingMessage, response: ServerResponse, from: From) => void
@@ -68,7 +72,10 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   const { settings, store, counters, now, log, tell } = options
   const { issuer } = settings
   const ring = await options.vault()
-  const users = createUsers({ store, now })
+  const accounts = createAccounts({ store, counters, vault: options.vault, now, tell, settings })
+  const pages = createPages(settings)
+  /** Asked only of requests that came through `handle`. */
+  const addressOf = (request: IncomingMessage) => callers.get(request)?.address ?? ''
   const resources = resourcesOf(settings, options.apis)
   /** Longer than any access token lives. */
   const tokenMs = settings.accessTtl + 60_000
@@ -110,7 +117,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   const nonceSecret = await ring.secret('identity/dpop-nonce', 32)
 
   async function rightsOf(subject: string): Promise<Rights | undefined> {
-    return users.get(subject)
+    return accounts.find(subject)
   }
 
   let keys: KeysNow
@@ -151,8 +158,8 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       adapterFor: grantStore.adapterFor,
       cookieSecrets,
       nonceSecret,
-      people: {} as Partial<Configuration>,
-      authentication: () => ({}),
+      people: peopleConfiguration({ accounts, pages, settings, addressOf }),
+      authentication: authenticationClaims,
       rightsOf,
       fromOf: (context: KoaContextWithOIDC) => callers.get(context.req),
       readAccessToken,
@@ -192,7 +199,33 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     return (await clients.metadata(String(client))) === undefined
   }
 
+  const grants: Grants = {
+    async list({ subject, client } = {}) {
+      const all = await grantStore.list(grantsMax)
+      return all.filter(
+        (grant) =>
+          (subject === undefined || grant.subject === subject) && (client === undefined || grant.client === client),
+      )
+    },
+    revoke: (id) => grantStore.end(id),
+    async revokeSubject(subject) {
+      await endFamily(store, issuer, `subject:${subject}`, now(), tokenMs)
+      for (const grant of await grants.list({ subject })) await grantStore.end(grant.id)
+    },
+    async revokeClient(client) {
+      await endFamily(store, issuer, `client:${client}`, now(), tokenMs)
+      for (const grant of await grants.list({ client })) await grantStore.end(grant.id)
+    },
+  }
+
   await renew()
+  const leave = accounts.onEnd((name) => {
+    grants
+      .revokeSubject(name)
+      .catch((error: unknown) =>
+        log.error('Tokens of somebody whose password changed were not ended.', { error: messageOf(error) }),
+      )
+  })
   const stop = store.onChange((key) => {
     if (key === undefined || key === signingKeysRecord) renewLater()
   })
@@ -207,6 +240,17 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     readAccessToken,
     shown,
     callers,
+    pages: interactionRoutes({
+      provider: () => provider,
+      accounts,
+      pages,
+      settings,
+      store,
+      vault: options.vault,
+      tell,
+      addressOf,
+      describeScope: (scope) => settings.scopes[scope] ?? options.describeScope?.(scope),
+    }),
   })
 
   return {
@@ -215,26 +259,8 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     audienceFor: (api) => resources[api]?.audience ?? audienceOf(issuer, api),
     algorithms: ['ES256', 'PS256', 'RS256', 'EdDSA'],
     clients,
-    grants: {
-      async list({ subject, client } = {}) {
-        const all = await grantStore.list(grantsMax)
-        return all.filter(
-          (grant) =>
-            (subject === undefined || grant.subject === subject) && (client === undefined || grant.client === client),
-        )
-      },
-      revoke: (id) => grantStore.end(id),
-      async revokeSubject(subject) {
-        await endFamily(store, issuer, `subject:${subject}`, now(), tokenMs)
-        for (const grant of await grantStore.list(grantsMax))
-          if (grant.subject === subject) await grantStore.end(grant.id)
-      },
-      async revokeClient(client) {
-        await endFamily(store, issuer, `client:${client}`, now(), tokenMs)
-        for (const grant of await grantStore.list(grantsMax))
-          if (grant.client === client) await grantStore.end(grant.id)
-      },
-    },
+    accounts,
+    grants,
     handle: front.handle,
     takes: front.takes,
     routeOf: front.routeOf,
@@ -242,8 +268,9 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       closed = true
       stop()
       clearTimeout(timer)
+      leave()
       await renewing
-      users.close()
+      accounts.close()
     },
   }
 }
