@@ -20,6 +20,12 @@ const entries: readonly Entry[] = [
   { name: 'keys', summary: "keep the gate's own keys: rotate, destroy, seal anew", load: () => import('./keys.ts') },
   { name: 'revoke', summary: 'end API keys for good: `key revoke`, in one word', load: () => import('./revoke.ts') },
   { name: 'grant', summary: 'give somebody roles or scopes for a while', load: () => import('./grant.ts') },
+  {
+    name: 'admin',
+    summary: 'make the first administrator of the HTTP administration',
+    load: () => import('./admin.ts'),
+  },
+  { name: 'report', summary: 'rights that nobody uses', load: () => import('./report.ts') },
   { name: 'user', summary: 'keep the users of HTTP Basic', load: () => import('./user.ts') },
   {
     name: 'explain',
@@ -38,7 +44,6 @@ const planned: Readonly<Record<string, string>> = {
   drift: 'where traffic and document part',
   learn: 'a document made from traffic',
   replay: 'recorded traffic against another configuration',
-  report: 'the security report',
   scan: 'the scanner',
   spec: 'a document made from traffic',
 }

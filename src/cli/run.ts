@@ -102,7 +102,7 @@ export async function runGate(first: Config, { log, read, onReady }: RunOptions)
 
 /** What a process keeps for its life. A change that does nothing must not look as if it did. */
 function tellFixed(first: Config, next: Config, log: Logger): void {
-  const changed = (['stateDir', 'store', 'counters', 'workers'] as const).filter(
+  const changed = (['stateDir', 'store', 'counters', 'workers', 'admin'] as const).filter(
     (key) => JSON.stringify(first.settings[key]) !== JSON.stringify(next.settings[key]),
   )
   if (changed.length > 0) log.warn(`A change of ${changed.join(', ')} takes effect with the next start only.`)

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
+import { createEventRing } from '../admin/events.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import { parseIpRange, RangeSet } from '../base/ip.ts'
@@ -7,13 +8,14 @@ import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import type { ListenSettings } from '../config/settings.ts'
 import { createGate, type Gate } from '../gate/gate.ts'
-import { type Listener, openListener } from '../gate/listener.ts'
+import { type Listener, type ListenerHandlers, openListener } from '../gate/listener.ts'
 import type { TokenService } from '../identity/service.ts'
 import type { Counters } from '../store/counters.ts'
 import { clusterCounters } from '../store/counters-cluster.ts'
 import { openCounters, openStore } from '../store/open.ts'
 import type { Sink } from '../traffic/passage.ts'
 import { createWatch } from '../watch/index.ts'
+import { serveAdmin, watchRights } from './admin-serve.ts'
 import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
 import { mountTokenService, openTokenService } from './token-service.ts'
 import { vaultOf } from './vault.ts'
@@ -31,6 +33,8 @@ export interface ServingAddress {
 /** A gate that serves. */
 export interface Running {
   readonly addresses: readonly ServingAddress[]
+  /** Where the gate is administered over HTTP, if it is. */
+  readonly admin: ServingAddress | undefined
   /** What is in force now. */
   readonly load: () => BuiltLoad
   readonly foundation: Foundation
@@ -116,9 +120,15 @@ async function bringUp(
     ...(given.onPassage === undefined ? {} : { onPassage: given.onPassage }),
   })
   opened.push(() => watch.close())
-  listener = watch.tell
+  const events = createEventRing(now)
+  listener = (event) => {
+    events.add(event)
+    watch.tell(event)
+  }
+  const rights = watchRights(foundation, () => config)
+  opened.push(() => rights.close())
   const gate = createGate(load, {
-    sink: watch.sink,
+    sink: rights.sink(watch.sink),
     now,
     log,
     ...(given.strayShare === undefined ? {} : { strayShare: given.strayShare }),
@@ -133,12 +143,26 @@ async function bringUp(
       .map(({ names, source, expiresAt }) => ({ name: names[0] ?? source, expiresAt })),
   )
 
+  const admin = await serveAdmin(config, {
+    foundation,
+    stateDir,
+    sink: watch.sink,
+    events,
+    service: () => tokenService,
+    served: () => ({ config, load }),
+    inFlight: gate.inFlight,
+    open: (entry, from, { request, upgrade }) => openWith(entry, from, { request, upgrade }),
+  })
+  opened.push(async () => admin?.close(0))
+
   function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
+    const request = mountTokenService(entry, to, { service: () => tokenService, now, sink: watch.sink })
+    return openWith(entry, from, { request, upgrade: to.upgrade }, to)
+  }
+
+  function openWith(entry: ListenSettings, from: Config, handlers: ListenerHandlers, to = gate): Promise<Listener> {
     return openListener(entry, {
-      handlers: {
-        request: mountTokenService(entry, to, { service: () => tokenService, now, sink: watch.sink }),
-        upgrade: to.upgrade,
-      },
+      handlers,
       ...connectionRules(from),
       log,
       stateDir,
@@ -172,7 +196,11 @@ async function bringUp(
   }
 
   async function reloadAround(next: Config): Promise<void> {
-    const built = await buildLoad(next, foundation)
+    const nextAdmin = await admin?.prepare(next)
+    const built = await buildLoad(next, foundation).catch(async (error) => {
+      await nextAdmin?.discard()
+      throw error
+    })
     const before = entriesOf(config)
     const added = new Map<string, Listener>()
     const changed: string[] = []
@@ -195,9 +223,11 @@ async function bringUp(
           .catch((undone) => log.error('A listener keeps settings that were refused.', { error: messageOf(undone) }))
       }
       await built.close()
+      await nextAdmin?.discard()
       throw error
     }
     gate.swap(built)
+    nextAdmin?.swap()
     load = built
     tellDocuments(built, log)
     config = next
@@ -221,6 +251,7 @@ async function bringUp(
         authorityFile,
       }))
     },
+    admin: admin?.listener,
     load: () => load,
     foundation,
     inFlight: gate.inFlight,
@@ -234,8 +265,12 @@ async function bringUp(
     stop() {
       notReady = 'stopping'
       stopping ??= (async () => {
-        await Promise.all([...listeners.values()].map((listener) => listener.drain(config.settings.drain)))
+        await Promise.all([
+          ...[...listeners.values()].map((listener) => listener.drain(config.settings.drain)),
+          admin?.close(config.settings.drain),
+        ])
         await gate.close()
+        await rights.close()
         await tokenService?.close()
         await watch.close()
         vault.close()

@@ -1,15 +1,14 @@
 import { Command } from 'commander'
 import type { User, Users } from '../credentials/users.ts'
-import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
+import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run } from './command.ts'
 import { print, printJson, say, table } from './output.ts'
+import { askPassword, readPassword } from './password.ts'
 
 interface AddOptions extends CommonOptions {
   readonly scope?: readonly string[]
   readonly role?: readonly string[]
   readonly passwordStdin?: boolean
 }
-
-const passwordBytesMax = 1024
 
 /** `portcullis user …`. */
 export function command(): Command {
@@ -83,32 +82,6 @@ function remove(name: string, options: CommonOptions): Promise<ExitCode> {
     say(removed ? `The user ${name} is removed.` : `There is no user ${name}.`)
     return removed ? 0 : 1
   })
-}
-
-async function readPassword(): Promise<string> {
-  const pieces: Buffer[] = []
-  let bytes = 0
-  for await (const piece of process.stdin) {
-    bytes += (piece as Buffer).length
-    if (bytes > passwordBytesMax) throw new UsageError(`A password has at most ${passwordBytesMax} bytes.`)
-    pieces.push(piece as Buffer)
-  }
-  const password = Buffer.concat(pieces)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
-  if (password === '') throw new UsageError('No password came on standard input.')
-  return password
-}
-
-async function askPassword(name: string): Promise<string> {
-  if (process.stdin.isTTY !== true) throw new UsageError('There is no terminal to ask on; use --password-stdin.')
-  const { isCancel, password } = await import('@clack/prompts')
-  const answer = await password({
-    message: `Password for ${name}`,
-    validate: (text) => (text ? undefined : 'It is empty.'),
-  })
-  if (isCancel(answer)) throw new UsageError('Nothing was changed.')
-  return answer
 }
 
 async function withUsers(options: CommonOptions, use: (users: Users) => Promise<ExitCode>): Promise<ExitCode> {

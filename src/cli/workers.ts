@@ -75,6 +75,7 @@ export async function servePrimary(first: Config, { log, ...given }: ServeOption
     get addresses() {
       return addresses
     },
+    admin: undefined,
     load: () => load,
     foundation,
     // The primary serves nothing itself.

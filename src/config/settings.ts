@@ -1,3 +1,4 @@
+import { adminShape } from './admin.ts'
 import { bytes, duration, file, object, outputFile, z } from './language.ts'
 import { type TokenServiceSettings, tokenServiceShape } from './token-service.ts'
 
@@ -352,6 +353,10 @@ const secretsShape = object({
   .prefault({})
   .describe('How the gate keeps its own keys.')
 
+const adminSection = adminShape(listenShape.shape.tls)
+
+export type AdminSettings = z.output<typeof adminSection>
+
 export const rootShape = {
   $schema: z.string().optional().describe('The JSON Schema that editors check this file with.'),
   extends: z
@@ -393,6 +398,14 @@ export const rootShape = {
   drain: duration('How long a stop waits for requests in flight.').default(30_000),
   telemetry: telemetryShape,
   tokenService: tokenServiceShape.optional(),
+  admin: adminSection.optional(),
+  grants: object({
+    revokeUnusedAfter: duration(
+      'Ends API keys and grants that nobody has used for so long, such as 90d. Default: never.',
+    ).optional(),
+  })
+    .prefault({})
+    .describe('Keys and rights that are given for a while.'),
 } as const
 
 /** The fixed part, read; guards' keys stay beside it, untouched. */
@@ -409,6 +422,8 @@ export interface Settings {
   readonly drain: number
   readonly telemetry: z.output<typeof telemetryShape>
   readonly tokenService?: TokenServiceSettings | undefined
+  readonly admin?: AdminSettings | undefined
+  readonly grants: { readonly revokeUnusedAfter?: number | undefined }
   readonly apis: Readonly<Record<string, ApiSettings & { readonly [guard: string]: unknown }>>
   readonly [rootKeyOfAGuard: string]: unknown
 }

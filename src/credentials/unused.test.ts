@@ -104,7 +104,13 @@ describe('rights that nobody uses (Z6)', () => {
     const counting = faultyStore(store)
     let puts = 0
     const busy = createUsageRecorder({
-      store: { ...counting, put: (...given) => (puts++, store.put(...given)) },
+      store: {
+        ...counting,
+        put(...given) {
+          puts++
+          return store.put(...given)
+        },
+      },
       now: clock,
       log,
     })

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Tell } from '../base/events.ts'
 import type { Store } from '../store/store.ts'
-import { createApiKeys, type ApiKey } from './api-keys.ts'
+import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { createGrants, type Grant, grantState } from './grants.ts'
 import { readUsage, type UsageBook } from './usage.ts'
 import type { User } from './users.ts'
@@ -99,7 +99,9 @@ export async function liveHolders(store: Store, now: Clock): Promise<{ keys: Api
   const keys = await everything(createApiKeys({ store, now }).list, ({ id }) => id)
   const grants = await everything(createGrants({ store, now }).list, ({ id }) => id)
   return {
-    keys: keys.filter(({ revokedAt, expiresAt }) => revokedAt === undefined && (expiresAt === undefined || expiresAt > at)),
+    keys: keys.filter(
+      ({ revokedAt, expiresAt }) => revokedAt === undefined && (expiresAt === undefined || expiresAt > at),
+    ),
     grants: grants.filter((grant) => ['active', 'coming'].includes(grantState(grant, at))),
   }
 }

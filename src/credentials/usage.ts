@@ -74,7 +74,10 @@ export function createUsageRecorder({ store, now = Date.now, log }: UsageOptions
   function note({ api, operation, credential, user, denial, receivedAt }: UsedExchange): void {
     if (user === undefined || credential === undefined || denial !== undefined) return
     let bySubject = callers.get(credential)
-    if (bySubject === undefined) callers.set(credential, (bySubject = new Map()))
+    if (bySubject === undefined) {
+      bySubject = new Map()
+      callers.set(credential, bySubject)
+    }
     let caller = bySubject.get(user)
     if (caller === undefined) {
       if (count >= callersMax) return

@@ -148,7 +148,7 @@ function peerOf(caller: Caller, trusted: RangeSet, handler: Handler): MeantPeer 
 }
 
 /** An upstream that is a function call away: no health, no breaker, no retries, and as much time as the handler takes. */
-function inProcess(): Upstream {
+export function inProcess(handlerOf: (exchange: Exchange) => Handler = meantHandler): Upstream {
   const settings = upstreamShape.parse('http://in-process.invalid')
   return {
     settings: { ...settings, timeouts: { ...settings.timeouts, total: Infinity } },
@@ -157,7 +157,7 @@ function inProcess(): Upstream {
       pathPrefix: '',
       dispatcher: {
         dispatch(options: Dispatcher.DispatchOptions, answer: Dispatcher.DispatchHandler) {
-          const { handler } = exchange.peer as MeantPeer
+          const handler = handlerOf(exchange)
           const passed = passedBy(exchange, options)
           // Too large, or broken: the gate knows why, and says it before the handler can.
           if (passed.body instanceof PassingBody) {
@@ -174,6 +174,10 @@ function inProcess(): Upstream {
     status: () => [],
     close: async () => {},
   }
+}
+
+function meantHandler({ peer }: Exchange): Handler {
+  return (peer as MeantPeer).handler
 }
 
 /** What an upstream gets, but for what a connection would add: host and framing, which handlers read too. */

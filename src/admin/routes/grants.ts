@@ -1,0 +1,90 @@
+import { type Grant, type Grants, grantState } from '../../credentials/grants.ts'
+import { type AdminRoute, notFound } from '../contract.ts'
+import { isoOf, nameOf, page, refuseOwnRoles, tagged, timeIn } from '../reply.ts'
+
+/** Grants for a while over HTTP. */
+export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
+  const show = (grant: Grant) => ({
+    id: grant.id,
+    subject: grant.subject,
+    via: grant.via,
+    state: grantState(grant, now()),
+    roles: grant.roles,
+    scopes: grant.scopes,
+    operations: grant.operations,
+    cidrs: grant.cidrs,
+    reason: grant.reason ?? null,
+    grantedBy: grant.grantedBy,
+    createdAt: isoOf(grant.createdAt),
+    from: isoOf(grant.from),
+    until: isoOf(grant.until),
+    revokedAt: isoOf(grant.revokedAt),
+    revokedBy: grant.revokedBy ?? null,
+  })
+
+  async function existing(id: string): Promise<Grant> {
+    const grant = await grants.get(id)
+    if (grant === undefined) throw notFound('grant')
+    return grant
+  }
+
+  return [
+    { operation: 'listGrants', level: 'viewer', handle: ({ query }) => page(query, grants.list, ({ id }) => id, show) },
+    {
+      operation: 'showGrant',
+      level: 'viewer',
+      handle: async ({ params }) => tagged(200, show(await existing(params.id!))),
+    },
+    {
+      operation: 'createGrant',
+      level: 'operator',
+      idempotent: true,
+      async handle({ body, caller, level, audit }) {
+        const { subject, via, roles, scopes, operations, cidrs, reason, from, until, forSeconds } = body as GrantBody
+        refuseOwnRoles(roles ?? [], level)
+        const begin = timeIn(from)
+        const grant = await grants.create({
+          subject,
+          via,
+          ...(roles === undefined ? {} : { roles }),
+          ...(scopes === undefined ? {} : { scopes }),
+          ...(operations === undefined ? {} : { operations }),
+          ...(cidrs === undefined ? {} : { cidrs }),
+          ...(reason === undefined ? {} : { reason }),
+          ...(begin === undefined ? {} : { from: begin }),
+          grantedBy: nameOf(caller),
+          until: timeIn(until) ?? (begin ?? now()) + forSeconds! * 1_000,
+        })
+        const shown = show(grant)
+        audit({ id: grant.id, after: shown })
+        return tagged(201, shown, { location: `/v1/grants/${grant.id}` })
+      },
+    },
+    {
+      operation: 'revokeGrant',
+      level: 'operator',
+      async handle({ params, caller, level, audit }) {
+        const old = await existing(params.id!)
+        refuseOwnRoles(old.roles, level)
+        const grant = await grants.revoke(old.id, nameOf(caller))
+        if (grant === undefined) throw notFound('grant')
+        audit({ id: old.id, before: show(old), after: show(grant) })
+        return tagged(200, show(grant))
+      },
+    },
+  ]
+}
+
+interface GrantBody {
+  readonly subject: string
+  readonly via: string
+  readonly roles?: readonly string[]
+  readonly scopes?: readonly string[]
+  readonly operations?: readonly string[]
+  readonly cidrs?: readonly string[]
+  readonly reason?: string
+  readonly from?: string
+  /** The document asks for one of the two. */
+  readonly until?: string
+  readonly forSeconds?: number
+}

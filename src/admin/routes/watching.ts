@@ -1,0 +1,66 @@
+import type { Unused } from '../../credentials/unused.ts'
+import type { AdminRoute } from '../contract.ts'
+import type { EventRing } from '../events.ts'
+import { isoOf } from '../reply.ts'
+
+export interface WatchRoutesOptions {
+  readonly events: EventRing
+  readonly version: string
+  readonly document: () => object
+  /** Whether store and gate answer; what is wrong, in words. */
+  readonly health: () => Promise<{ readonly healthy: boolean; readonly store: string; readonly inFlight: number }>
+  readonly unused: (
+    sinceMs: number,
+  ) => Promise<{ readonly recordedSince: number | undefined; readonly items: readonly Unused[] }>
+}
+
+const day = 86_400_000
+
+/** What there is to see: health, version, events, rights that nobody uses, this document. */
+export function adminRoutes({ events, version, document, health, unused }: WatchRoutesOptions): AdminRoute[] {
+  return [
+    { operation: 'showVersion', level: 'viewer', handle: () => ({ status: 200, body: { version } }) },
+    {
+      operation: 'showHealth',
+      level: 'viewer',
+      async handle() {
+        const state = await health()
+        return { status: state.healthy ? 200 : 503, body: state }
+      },
+    },
+    { operation: 'showDocument', level: 'viewer', handle: () => ({ status: 200, body: document() }) },
+    {
+      operation: 'listEvents',
+      level: 'viewer',
+      handle({ query }) {
+        const limit = query.limit === undefined ? 100 : Number(query.limit)
+        const before = query.before === undefined ? undefined : Number(query.before)
+        const found = events.recent({ limit, ...(before === undefined ? {} : { before }) })
+        const items = found.map(({ time, ...event }) => ({ ...event, time: isoOf(time) }))
+        const last = found.at(-1)
+        return {
+          status: 200,
+          body: { items, ...(last === undefined || last.number === 0 ? {} : { next: last.number }) },
+        }
+      },
+    },
+    {
+      operation: 'reportUnused',
+      level: 'viewer',
+      async handle({ query }) {
+        const days = query.days === undefined ? 30 : Number(query.days)
+        const { recordedSince, items } = await unused(days * day)
+        return {
+          status: 200,
+          body: {
+            days,
+            recordedSince: isoOf(recordedSince),
+            items: items
+              .slice(0, 10_000)
+              .map((one) => ({ ...one, since: isoOf(one.since), lastUsedAt: isoOf(one.lastUsedAt) })),
+          },
+        }
+      },
+    },
+  ]
+}
