@@ -87,6 +87,8 @@ const challengeMs = 5 * 60_000
 export const recoveryCodeCount = 10
 export const passkeysMax = 20
 const writeTriesMax = 5
+/** EdDSA, ES256, RS256 (COSE). Named here, or the library would probe for newer ones, and Node warn of them. */
+const algorithms = [-8, -7, -257] as const
 const periodSeconds = 30
 
 export function createFactors({ store, vault, now, issuer, serviceName }: FactorsOptions): Factors {
@@ -205,6 +207,7 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
         userID: new Uint8Array(Buffer.from(digest(name), 'base64url')),
         challenge: await newChallenge(`create ${binding} ${name}`),
         attestationType: 'none',
+        supportedAlgorithmIDs: [...algorithms],
         excludeCredentials: existing.map(({ credentialId }) => ({ id: credentialId })),
         // Discoverable, so that it can sign in without a name.
         authenticatorSelection: { residentKey: 'preferred', userVerification: 'preferred' },
@@ -220,6 +223,7 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
           expectedOrigin: origin,
           expectedRPID: hostname,
           requireUserVerification: false,
+          supportedAlgorithmIDs: [...algorithms],
         }),
       )
       if (verified?.verified !== true) return undefined

@@ -9,13 +9,15 @@ export const styles = `
 html{font:100%/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:column;align-items:center;background:var(--ground);color:var(--ink);padding:1rem}
 .brand{display:flex;align-items:center;gap:.6rem;margin:6vh 0 1.25rem;font-weight:650;font-size:1.05rem;overflow-wrap:anywhere}
-.brand img{display:block;max-height:2.5rem;max-width:10rem}
+.brand img{display:block;height:2.5rem;width:auto;max-width:10rem;object-fit:contain}
 main{width:100%;max-width:26rem;background:var(--card);border:1px solid var(--edge);border-radius:14px;box-shadow:var(--shadow);padding:2rem}
 main.wide{max-width:36rem}
 h1{font-size:1.45rem;line-height:1.25;margin:0 0 .35rem;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:1.05rem;margin:0 0 .5rem}
 p{margin:.35rem 0 .9rem;overflow-wrap:anywhere}
 .lead{color:var(--soft);margin-bottom:1.4rem}
+.lead strong{color:var(--ink)}
+.field small{display:block;margin-top:.4rem}
 .hint,small{color:var(--soft);font-size:.875rem}
 a{color:var(--accent);text-underline-offset:.15em}
 form{margin:0}
@@ -59,7 +61,8 @@ ol.codes{columns:1;list-style:none;padding:.8rem 1rem;margin:0 0 1.1rem;backgrou
 section{border-top:1px solid var(--edge);margin-top:1.4rem;padding-top:1.4rem}
 .item{display:flex;gap:1rem;align-items:center;justify-content:space-between;padding:.6rem 0}
 .item p{margin:0}
-.ways{list-style:none;margin:1.1rem 0 0;padding:0;text-align:center}
+.ways{list-style:none;margin:1.1rem 0 0;padding:0;text-align:center;line-height:2}
+.ways:empty{display:none}
 footer{margin:1.4rem 0 1rem;color:var(--soft);font-size:.85rem;text-align:center;max-width:26rem}
 @media(max-width:26rem){body{padding:0}.brand{margin:1.2rem 0 .8rem}main{border:0;border-radius:0;box-shadow:none;padding:1.4rem 1.1rem;flex:1}.row{flex-direction:column}}
 @media(prefers-reduced-motion:no-preference){button{transition:filter .12s,background-color .12s}}

@@ -262,7 +262,7 @@ ${hidden(view, 'change-password')}
 <small id="new-hint">At least ${passwordMin} characters; a sentence is fine. You are signed out everywhere else.</small></div>
 <button type="submit">Change password</button>
 </form></section>
-<section><form method="post" action="${view.action}">${hidden(view, 'leave')}<button class="second" type="submit">Leave</button></form></section>`,
+<section><form method="post" action="${view.action}">${hidden(view, 'leave')}<button class="second" type="submit">Done</button></form></section>`,
   }
 }
 
@@ -305,7 +305,7 @@ ${trusted(form)}
 export function signOutView(form: string): View {
   return {
     title: 'Sign out?',
-    body: html`<h1>Sign out?</h1><p class="lead">You are signed out of this service on this device.</p>
+    body: html`<h1>Sign out?</h1><p class="lead">This signs you out of this service on this device.</p>
 ${trusted(form)}
 <div class="row"><button class="second" type="submit" form="op.logoutForm">Stay signed in</button>
 <button type="submit" form="op.logoutForm" name="logout" value="yes">Sign out</button></div>`,
