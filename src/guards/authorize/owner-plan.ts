@@ -106,7 +106,7 @@ function lookupOf(rule: OwnerRule, operation: Operation, names: readonly string[
   if (by.method !== 'GET') {
     throw new ConfigError('P1410', `${rule.at}.lookup: ${by.method} ${by.path} does not only read; a look-up is a GET`)
   }
-  if (by === operation) return { lookup: undefined, answer: 'whole' }
+  if (by.id === operation.id) return { lookup: undefined, answer: 'whole' }
   const lookup = planLookup(by, operation, names, said)
   if (lookup !== undefined) {
     return { lookup, answer: !isRead && isSamePlace(by, operation) ? 'shown' : 'none' }
@@ -142,7 +142,7 @@ function headLookupOf(operation: Operation, names: readonly string[], lookup: Lo
   const by = operation.method === 'GET' ? operation : operation.method === 'HEAD' ? readerAt(operation) : undefined
   return by === undefined
     ? undefined
-    : planLookup(by, operation, by === operation ? names : templateNames(by.path), noWords)
+    : planLookup(by, operation, names, noWords)
 }
 
 /**

@@ -112,7 +112,7 @@ function stepsOf(operation: Operation, plans: readonly Plan[], context: Context)
     requestHead(exchange): Verdict {
       const state: State = { facts: factsOf(exchange, plans[0]!.names), settled: 0, looked: 0, objects: undefined }
       exchange.set(slot, state)
-      const isOverridden = !takesMethod && exchange.target.query.includes('_method') && overridesMethod(exchange)
+      const isOverridden = !takesMethod && exchange.target.query !== '' && overridesMethod(exchange)
       for (const plan of plans) {
         const refusal = judgeHead(plan, exchange, state, callerUnknown, isOverridden)
         if (refusal !== undefined && !isNoted(plan, exchange, state, refusal)) return refusal
