@@ -92,8 +92,19 @@ function nginxConfig(dir: string, body: string, modules = ''): string {
 }
 
 /** R: see floor.ts. */
-export async function startFloor(dir: string, port: number, upstream: string): Promise<Contender> {
-  return contender('R', port, start(nodeBin, [join(here, 'floor.ts'), String(port), upstream], dir, 'floor.log'), {})
+export function startFloor(dir: string, port: number, upstream: string): Promise<Contender> {
+  return startPeer('R', 'floor.ts', dir, port, [upstream])
+}
+
+/** A file of the bench that serves HTTP on the port it is given. */
+export async function startPeer(
+  name: string,
+  file: string,
+  dir: string,
+  port: number,
+  args: readonly string[] = [],
+): Promise<Contender> {
+  return contender(name, port, start(nodeBin, [join(here, file), String(port), ...args], dir, `${file}.log`), {})
 }
 
 /** Debian's package of the Core Rule Set. */
