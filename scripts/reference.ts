@@ -257,7 +257,7 @@ ${texts.join('\n')}`
 
 const quotedText = String.raw`(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")`
 
-/** What `denial(status, code, detail)` and `unauthorized(code, detail)` say in the sources. */
+/** What `denial(status, code, detail)`, `unauthorized(code, detail)` and problems of the administration say in the sources. */
 async function refusalsInSource(): Promise<Refusal[]> {
   const { readdir, readFile } = await import('node:fs/promises')
   const root = new URL('../src/', import.meta.url)
@@ -269,7 +269,7 @@ async function refusalsInSource(): Promise<Refusal[]> {
     const text = await readFile(new URL(name, root), 'utf8')
     const code = String.raw`'([a-z][A-Za-z0-9-]*\.[A-Za-z0-9_-]+)'`
     const calls = new RegExp(
-      String.raw`\b(?:denial\(\s*(\d{3})|unauthorized\(),?\s*${code},\s*(?:${quotedText}|([A-Za-z]+))?`,
+      String.raw`\b(?:(?:denial|AdminProblem)\(\s*(\d{3})|unauthorized\(),?\s*${code},\s*(?:${quotedText}|([A-Za-z]+))?`,
       'g',
     )
     for (const { index, 1: status, 2: of, 3: single, 4: double, 5: named } of text.matchAll(calls)) {

@@ -24,6 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
   crs: ['base', 'config', 'http', 'waf'],
   guards: ['base', 'config', 'http', 'openapi', 'traffic', 'credentials', 'store', 'vault', 'gate', 'rules', 'waf', 'crs'],
   watch: ['base', 'config', 'http', 'traffic', 'store'],
+  admin: ['base', 'config', 'http', 'store', 'credentials', 'identity', 'vault', 'traffic'],
   middleware: everything,
   cli: everything,
 }

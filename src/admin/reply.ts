@@ -31,7 +31,7 @@ export function requiredTag(
     throw new AdminProblem(
       428,
       'admin.precondition-missing',
-      'Send If-Match with the ETag of what you have read, so that nobody else’s change is lost.',
+      'Send If-Match with the ETag of what you have read, so that no change of somebody else is lost.',
     )
   }
   return matches(given)

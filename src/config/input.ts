@@ -842,6 +842,33 @@ export interface ConfigInput {
           /** How long ago the caller may have signed in (`auth_time`), at most. */
           readonly maxAge?: string | undefined
         } | undefined
+        /** Whose the object is: `$response.body#/userId == $claims.sub`. Runtime expressions of OpenAPI, `$claims.NAME`, `$subject`, `$application`, `$via`, texts and numbers, compared with `==`, `in` (a list) or `==?` (equal, or not there), joined by `&&` and `||`. What is missing, null or empty is never equal. */
+        readonly owner?: string | undefined
+        /** The operation that reads the object: asked before a write, and before what answers without telling the owner. Default for writes: GET at the same path. `none`: judged by its own answer. */
+        readonly lookup?: string | ({
+          /** The `operationId` of the operation that reads the object. */
+          readonly operation: string
+          /** Where its path parameters come from, where the path of the request has none of that name: `{ id: "$request.body#/orderId" }`. */
+          readonly with?: { readonly [name: string]: string } | undefined
+          /** The caller's headers that the look-up carries, too, beside those that both operations document: `[cookie]`. */
+          readonly headers?: readonly string[] | undefined
+          /** How long the look-up may take; then the request is answered 504. */
+          readonly timeout?: string | undefined
+          /** Puts the strong ETag that the look-up gave into `If-Match` of the write, so that an upstream that keeps to RFC 9110, 13.1.1, refuses it where the object has changed meanwhile. */
+          readonly ifMatch?: boolean | undefined
+        }) | undefined
+        /** Where a list of objects stands in an answer or a request: `$response.body#/items`. `$response.body` in `owner` is then each of them. Default: a body that is a list, or what the document says. */
+        readonly each?: string | (readonly string[]) | undefined
+        /** What becomes of a list that holds objects of others: they are taken out, or it is not sent at all. */
+        readonly list?: 'filter' | 'refuse' | undefined
+        /** Places in an answer with a list that get the number of objects that are left: `$response.body#/count`. */
+        readonly recount?: readonly string[] | undefined
+        /** Places in an answer with a list that are left out: `$response.header.X-Total-Count`. */
+        readonly drop?: readonly string[] | undefined
+        /** The status for an object of somebody else. With 404 it is the same answer as for one that is not there. */
+        readonly deny?: 404 | 403 | undefined
+        /** Answers other than 2xx to requests that are judged by their answer: only their status reaches the caller, or all of them. Redirects never pass. */
+        readonly errors?: 'hide' | 'pass' | undefined
       })[] | undefined
       /** Policies in the language Cedar: one `permit` must apply and no `forbid` may. */
       readonly cedar?: {
@@ -999,5 +1026,22 @@ export interface ConfigInput {
       /** What the upstream is told of the caller, as `Portcullis-Subject` and so on. `credential` is the entry of `auth` that vouched. Values are percent-encoded UTF-8; scopes and roles are separated by spaces. */
       readonly send?: readonly ('subject' | 'scopes' | 'roles' | 'application' | 'credential' | 'request-id')[] | undefined
     } | undefined
+    /** Fields of JSON bodies that the upstream gets encrypted, or that not everyone gets to see. */
+    readonly protect?: readonly ({
+      /** Which field of JSON bodies: `$..cardNumber`, `$.payment.card`, `$.items[*].note`, or as a pointer with wildcards `/items/*\/note`. Schemas may mark fields themselves: `x-portcullis: { protect: { … } }`. */
+      readonly field: string
+      /** What the field is called in keys and logs. Fields of the same name share a key and may hold the same encrypted value. Default: the last name of its path. */
+      readonly name?: string | undefined
+      /** How it reaches the upstream: `encrypt` makes another text of it each time; `deterministic` makes the same text of the same value, so that parameters of the same name find it, and whoever reads the store sees which values are equal. Without it the field reaches the upstream as it is. */
+      readonly atRest?: 'encrypt' | 'deterministic' | undefined
+      /** Who gets to see what: `role:support` (or `support`), `scope:cards:read`, `app:shop`, `via:main`, `sub:jane`, `owner`, `*` for every known caller. The first that fits counts, in the order written; who is not listed gets nothing. `show`, `last4`, `mask` (`***`), `remove`, or `envelope` (as it is stored). */
+      readonly response: { readonly [name: string]: 'show' | 'last4' | 'mask' | 'remove' | 'envelope' }
+      /** The property that names whose field it is, in the object that holds the field or the nearest around it; compared with the subject of the caller for `owner`. */
+      readonly owner?: string | undefined
+      /** A property beside the field or around it, or a path parameter, whose value the encrypted value is bound to, such as the id of the customer: moved to another object it does not open. It must be known when the field is written. */
+      readonly bind?: string | undefined
+      /** What becomes of a value that the upstream holds in the open although the field is encrypted: `remove`, or, while old data is still to be written anew, `show` to whom `response` shows it. */
+      readonly unsealed?: 'remove' | 'show' | undefined
+    })[] | undefined
   } } | undefined
 }

@@ -85,7 +85,7 @@ describe('rights that nobody uses (Z6)', () => {
     expect(findUnused([{ ...holder, since: used + 2 }], book, catalog, used + 1)).toEqual([])
   })
 
-  test('what a grant’s holder did before it began is no use of the grant', async () => {
+  test('what the holder of a grant did before it began is no use of the grant', async () => {
     use({ user: 'anna', credential: 'basic', operation: 'refund' })
     await recorder.flush()
     const grant = await createGrants({ store, now: () => now + 1 }).create({

@@ -19,6 +19,95 @@ const token = 'Decided by `issuers`; the log line of the request has the evidenc
 const upstream = 'The activity log names the error; `portcullis doctor` asks the upstream.'
 
 export const denialPages: Readonly<Record<string, DenialPage>> = {
+  'admin.busy': page(503, 'Try again in a second.', 'More passwords are being checked than the queue holds.'),
+  'admin.changed-meanwhile': page(
+    412,
+    'Somebody has changed it since you read it. Read it again, and decide anew.',
+    'The ETag in `If-Match` is not the one of the record as it stands.',
+  ),
+  'admin.code-missing': page(
+    401,
+    'Send the one-time code of your authenticator, or a recovery code, as `code`.',
+    'The account has a second factor.',
+  ),
+  'admin.configured': page(
+    409,
+    'Change the client where it was made.',
+    'Clients of the configuration are changed there; revoked ones and those without a secret are not rotated.',
+  ),
+  'admin.exists': page(
+    409,
+    'Choose another name.',
+    'A user is never made anew over HTTP: it would be a way to take an account over.',
+  ),
+  'admin.failed': page(
+    500,
+    'Tell the operator the `instance` of this answer.',
+    'The message on standard error says what failed.',
+  ),
+  'admin.idempotency-busy': page(
+    409,
+    'Wait for a second and send the same request again.',
+    'The first request with this key has not been answered yet; if its process died, the key is free after a minute.',
+  ),
+  'admin.idempotency-reused': page(
+    422,
+    'Use a new `Idempotency-Key` for every new request.',
+    'One key belongs to one request for an hour.',
+  ),
+  'admin.level': page(
+    403,
+    'Ask an administrator.',
+    'Each operation of the document says which role it needs: `portcullis:viewer`, `portcullis:operator` or `portcullis:admin`; roles of tokens count by `admin.auth.roles`.',
+  ),
+  'admin.locked': page(
+    429,
+    'Wait as long as Retry-After says.',
+    'Too many wrong passwords or codes: `POST /v1/users/{name}/unlock` gives the tries back.',
+  ),
+  'admin.no-administrator': page(
+    503,
+    'Ask whoever runs the gate to make the first administrator.',
+    'On the machine of the gate: `portcullis admin create NAME`. There is no default password.',
+  ),
+  'admin.no-token-service': page(
+    409,
+    'Nothing you can do.',
+    'This gate issues no tokens: `tokenService` switches it on.',
+  ),
+  'admin.not-found': page(404, 'Check the id.', 'The list of the same path shows what there is.'),
+  'admin.not-here': page(
+    501,
+    'Nothing you can do.',
+    'The document and this program do not fit together; that is a mistake in the program.',
+  ),
+  'admin.own-role': page(
+    403,
+    'Ask an administrator.',
+    'Roles that begin with `portcullis:` administer the gate: only `portcullis:admin` may give them, and change or rotate what has them.',
+  ),
+  'admin.precondition-missing': page(
+    428,
+    'Read the record, and send its ETag as `If-Match`.',
+    'Decided by the operation (RFC 6585, 3).',
+  ),
+  'admin.refused': page(
+    422,
+    'The detail says what cannot be, with a code of its own.',
+    '`portcullis explain P1042` tells more of the code in the detail.',
+  ),
+  'admin.revoked': page(409, 'Make a new key.', 'What is revoked stays revoked.'),
+  'admin.second-factor': page(
+    403,
+    'Sign in with `POST /v1/session`, with password and code, and use the session.',
+    'The account has a second factor, so its password alone (HTTP Basic) does not administer.',
+  ),
+  'admin.sign-in': page(
+    401,
+    'Check name, password and code.',
+    'One answer for a wrong name, password and code: it must not tell which names exist.',
+  ),
+  'admin.store': page(503, 'Try again later.', 'The store cannot be reached: `portcullis doctor`.'),
   'auth.api-key-address': page(
     403,
     'The key is valid, but only from certain networks.',
@@ -393,6 +482,41 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
   ),
   'upstream.unhealthy': page(503, 'Try again later.', 'Decided by `upstream.health`.'),
   'upstream.unreachable': page(502, 'Try again later.', upstream),
+  'protect.media-type': page(
+    415,
+    'Send the body as JSON. Streams, forms, XML and JSON Patch cannot carry fields that are encrypted.',
+    'Decided by `protect` and by `x-portcullis.protect` in schemas: this operation may hold a field with `atRest`.',
+  ),
+  'protect.parameter': page(
+    400,
+    'Mend what `errors` lists.',
+    'Decided by `protect`: parameters that look for a field.',
+  ),
+  'protect.path': page(
+    400,
+    'Use the path as the document writes it.',
+    'A path parameter looks for an encrypted field, and the path could not be written anew for the upstream.',
+  ),
+  'protect.streamed-answer': page(
+    502,
+    'Nothing you can do.',
+    'The upstream streams lines of JSON where `protect` hides fields: they are not looked into. Let it answer with one JSON document.',
+  ),
+  'protect.unreadable-answer': page(
+    502,
+    'Nothing you can do.',
+    "The upstream's answer claims to be JSON and cannot be read in one way only, so `protect` cannot find its fields.",
+  ),
+  'protect.unreadable-body': page(
+    400,
+    'Send JSON in UTF-8 in which no key stands twice.',
+    'Only JSON that can be read in one way is searched for the fields of `protect`.',
+  ),
+  'protect.value': page(
+    400,
+    'Mend what `errors` lists: send the value itself, not what you were shown in its place.',
+    'Decided by `protect`. An encrypted value that comes from a caller would be opened for somebody later, so none is taken; nor is a mask.',
+  ),
   'validate.body': page(400, 'Mend what `errors` lists: pointers lead into the body (RFC 6901).', document),
   'validate.body-missing': page(400, 'Send a body.', document),
   'validate.body-unexpected': page(400, 'Send no body.', document),

@@ -23,10 +23,7 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       'admin.configured',
       'This client stands in the configuration, is revoked, or has no secret: it is not changed here.',
     )
-  const issued = ({ client, secret }: IssuedClient) => ({
-    ...show(client),
-    ...(secret === undefined ? {} : { secret }),
-  })
+  const once = ({ secret }: IssuedClient) => (secret === undefined ? {} : { secret })
 
   return [
     {

@@ -14,7 +14,10 @@ export interface SessionRoutesOptions {
 /** The cookie of the administration: other than the APIs', and never sent along by another site. */
 export const adminCookie: SessionCookie = sessionCookie({ name: '__Host-portcullis-admin', sameSite: 'Strict' })
 
-const wrong = () => new AdminProblem(401, 'admin.sign-in', 'The name, the password or the code is wrong.')
+/** RFC 9110, 15.5.2: a 401 carries a challenge. */
+const challenge = { 'www-authenticate': `Cookie realm="portcullis-admin", name="${adminCookie.name}"` }
+
+const wrong = () => new AdminProblem(401, 'admin.sign-in', 'The name, the password or the code is wrong.', challenge)
 
 /** Signing in with a password, and a second factor where the account has one. */
 export function adminRoutes({ accounts, sessions, now, ttlMs, idleMs }: SessionRoutesOptions): AdminRoute[] {
@@ -37,7 +40,12 @@ export function adminRoutes({ accounts, sessions, now, ttlMs, idleMs }: SessionR
         if (secondDone) {
           // Only who knows the password learns that there is more to show.
           if (code === undefined) {
-            throw new AdminProblem(401, 'admin.code-missing', 'This account has a second factor: send `code`, too.')
+            throw new AdminProblem(
+              401,
+              'admin.code-missing',
+              'This account has a second factor: send `code`, too.',
+              challenge,
+            )
           }
           const isCode = /^\d{6}$/.test(code)
           const second = await (isCode ? accounts.tryTotp : accounts.tryRecoveryCode)(tried.name, code, whence)
