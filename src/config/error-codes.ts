@@ -238,9 +238,17 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'Rights are incomplete',
     help: '`authorize.permissions` says what operations need, `authorize.roles` says who has it: the first is of no use without the second. An entry of `allow` or `deny` names a subject, or `role:`, `app:`, `scope:`, `via:`, `sub:` followed by a name, or `*`.',
   },
+  P1411: {
+    title: 'Cedar policies cannot be used',
+    help: '`authorize.cedar.policies` names a file or a folder of `*.cedar` files. What is wrong with them is told with its line: they are parsed when the gate starts and, with `authorize.cedar.schema`, validated. Every policy needs an id of its own (`@id("…")`); templates are not supported.',
+  },
   P1410: {
     title: 'A rule cannot tell whose an object is before it is changed',
     help: 'A rule with `owner` that looks at the answer cannot hold back a write: it is done by then. `lookup` names the GET operation that reads the object before; its path parameters come from the path of the request, or from where `with` says. Without `lookup` it is GET at the same path. `lookup: none` says that the answer to the write itself tells in time.',
+  },
+  P1411: {
+    title: 'A protected field cannot be protected so',
+    help: '`protect` lists fields by path (`$..cardNumber`, `/items/*/note`); a schema marks one by `x-portcullis: { protect: { atRest: encrypt, response: { owner: show, "*": remove } } }`. `owner` needs the property that names the owner. Look-ups need `atRest: deterministic`, and `bind` needs `atRest: encrypt`.',
   },
   P1090: {
     title: 'The metrics endpoint cannot listen',

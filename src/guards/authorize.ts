@@ -1,15 +1,18 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Exchange } from '../gate/exchange.ts'
 import type { Guard, Step, Steps } from '../gate/guard.ts'
+import { runPhase } from '../gate/program.ts'
 import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
-import type { Operation } from '../openapi/operation.ts'
+import type { ApiDocument, Operation } from '../openapi/operation.ts'
 import { bearerChallenge, unauthorized } from './auth/challenge.ts'
 import { authPlanOf } from './auth/plan.ts'
 import { aclRight } from './authorize/acl.ts'
 import type { Right } from './authorize/contract.ts'
 import { type AuthorizeOptions, authorizeShape } from './authorize/options.ts'
+import { ownerRules } from './authorize/owner.ts'
+import type { OwnerRule } from './authorize/owner-plan.ts'
 import { grantsOf, rolesRight } from './authorize/roles.ts'
-import { checkPathNames, prepareRule, ruleRights } from './authorize/rules.ts'
+import { checkPathNames, nameOf, type PreparedRule, prepareRule, ruleRights } from './authorize/rules.ts'
 import { warnOfIdleRules } from './idle-rules.ts'
 import { type Places, ruleScope, rulesRoot } from './rule-scope.ts'
 import { isOpen, isPublic } from './security.ts'
@@ -31,6 +34,11 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
     const rules = options.rules
       .map((entry, index) => prepareRule(entry, `authorize.rules[${index}]`, scope))
       .filter(({ entry }) => entry.mode !== 'off')
+    const owned = ownerRules(rules.flatMap(ownerRuleOf), host)
+    const cedar =
+      options.cedar === undefined || options.cedar.mode === 'off'
+        ? undefined
+        : await (await import('./authorize/cedar.ts')).openCedar(options.cedar, host, scope, timeZone)
     const warnOfIdle = warnOfIdleRules(
       (['acl', 'permissions', 'rules'] as const).flatMap((list) =>
         options[list].map(({ match }, index) => ({ name: `authorize.${list}[${index}]`, selects: match.selects })),
@@ -38,24 +46,41 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
       host,
     )
 
+    let checkedDocument: ApiDocument | undefined
     return (operation) => {
       if (operation.kind !== 'listed') return undefined
       warnOfIdle(operation.document)
-      checkPathNames(rules, operation.document)
+      if (checkedDocument !== operation.document) checkPathNames(rules, operation.document)
+      checkedDocument = operation.document
       const matching = rules.filter(({ entry }) => entry.match.selects(operation))
+      const isClosed = !isPublic(operation)
       const rights = [
         ...acl.filter(({ selects }) => selects(operation)).map(({ right }) => right),
-        ...(grants === undefined || isPublic(operation)
-          ? []
-          : [rolesRight(operation, options, grants, isOpen(operation))]),
+        ...(grants === undefined || !isClosed ? [] : [rolesRight(operation, options, grants, isOpen(operation))]),
         ...ruleRights(matching, operation),
+        ...(cedar === undefined || !isClosed ? [] : [cedar.rightFor(operation)]),
       ]
-      return rights.length === 0 ? undefined : stepsOf(operation, rights, options.decisions === 'all')
+      const owner = owned(operation)
+      if (rights.length === 0 && owner === undefined) return undefined
+      const owners = matching.filter(({ entry }) => entry.owner !== undefined && entry.mode === 'enforce')
+      const note = options.decisions === 'all' ? noteOf(owners.map(nameOf)) : undefined
+      return stepsOf(operation, rights, owner, note)
     }
   },
 }
 
-function stepsOf(operation: Operation, rights: readonly Right[], tellsAll: boolean): Steps {
+function ownerRuleOf({ entry, at, exempt }: PreparedRule): OwnerRule[] {
+  const { owner, match, mode } = entry
+  if (owner === undefined || mode === 'off') return []
+  return [{ at, match, mode, unless: exempt, options: { ...entry, owner } }]
+}
+
+function stepsOf(
+  operation: Operation,
+  rights: readonly Right[],
+  owner: Steps | undefined,
+  note: Note | undefined,
+): Steps {
   const plan = authPlanOf(operation)
   const unknown = unauthorized(
     'authorize.caller-unknown',
@@ -64,21 +89,30 @@ function stepsOf(operation: Operation, rights: readonly Right[], tellsAll: boole
   )
   const head = rights.filter(({ readsBody }) => readsBody !== true)
   const body = rights.filter(({ readsBody }) => readsBody === true)
-  const names = rights.filter(({ observed }) => observed !== true).flatMap((right) => right.names)
-  const note = tellsAll ? noteOf(names) : undefined
+  const seesBody = body.length > 0 || owner?.requestBody !== undefined
+  const requestHead = inOrder([judging(head, unknown, note), owner?.requestHead])
+  if (!seesBody) return { ...owner, requestHead }
   return {
-    requestHead: judging(head, unknown, body.length === 0 ? note : undefined),
-    ...(body.length === 0 ? {} : { requestBody: judging(body, unknown, note) }),
+    ...owner,
+    requestHead,
+    requestBody: inOrder([judging(body, unknown, note), owner?.requestBody]),
+    readsRequestBody: body.length > 0 ? () => true : (owner?.readsRequestBody ?? (() => true)),
   }
 }
 
-type Note = (exchange: Exchange) => void
+function inOrder(steps: readonly (Step | undefined)[]): Step {
+  const all = steps.filter((step) => step !== undefined)
+  const [only] = all
+  return all.length === 1 ? only! : (exchange) => runPhase(all, exchange)
+}
+
+/** Takes what let a request pass: a right, or several that never say more. */
+type Note = (exchange: Exchange, passed: readonly string[]) => void
 
 /** For the decision log: which rules let a request pass. */
-function noteOf(rules: readonly string[]): Note {
-  const decision = { effect: 'allow', rules } as const
-  return (exchange) => {
-    exchange.decision = decision
+function noteOf(owners: readonly string[]): Note {
+  return (exchange, passed) => {
+    exchange.decision = { effect: 'allow', rules: [...(exchange.decision?.rules ?? owners), ...passed] }
   }
 }
 
@@ -86,12 +120,17 @@ function judging(rights: readonly Right[], unknown: Denial, note: Note | undefin
   return (exchange): Verdict => {
     // Whoever was not believed is told why, not that he is unknown.
     const stranger = exchange.credentialDenial ?? unknown
+    const passed: string[] | undefined = note === undefined ? undefined : []
     for (let i = 0; i < rights.length; i++) {
       const right = rights[i]!
-      const refusal = right.observed === true ? observed(right, exchange, stranger) : right.judge(exchange, stranger)
-      if (refusal !== undefined) return refusal
+      if (right.observed === true) observe(right, exchange, stranger)
+      else {
+        const refusal = right.judge(exchange, stranger)
+        if (refusal !== undefined) return refusal
+        passed?.push(...(right.because?.() ?? right.names))
+      }
     }
-    note?.(exchange)
+    note?.(exchange, passed!)
     return undefined
   }
 }
@@ -99,12 +138,11 @@ function judging(rights: readonly Right[], unknown: Denial, note: Note | undefin
 const failed = denial(503, 'authorize.failed', 'The request could not be checked. Try again later.')
 
 /** Notes what a right would have refused, its own failure too, and lets pass. */
-function observed(right: Right, exchange: Exchange, unknown: Denial): undefined {
+function observe(right: Right, exchange: Exchange, unknown: Denial): void {
   try {
     const refusal = right.judge(exchange, unknown)
     if (refusal !== undefined) exchange.observe(refusal)
   } catch {
     exchange.observe({ ...failed, evidence: { rule: right.names[0] } })
   }
-  return undefined
 }

@@ -217,10 +217,10 @@ function leaf<F>(node: Node, context: Context<F>, test: Test<F>, wants?: Wants):
 
 function constantFailure(
   node: Node,
-  context: { readonly source: string },
+  context: { readonly source: string; readonly uses: ReadonlySet<string> },
   wants?: Wants,
 ): { differs: Failure; missing: Failure } {
-  const failed = [...new Set(namesIn(node))].join(', ')
+  const failed = [...new Set(namesIn(node))].filter((name) => context.uses.has(name)).join(', ')
   const differs: Failure = { failed, test: textOf(node, context), missing: false, wants }
   return { differs, missing: { ...differs, missing: true } }
 }

@@ -24,7 +24,7 @@ const space = /[\t\r\n ]+/y
 const quantity = /\d+(?:\.\d+)?(?:(ms|[smhdw])(?![\w$-]))?/y
 /** The dash belongs to names, as in `header.x-tenant`: the language has no arithmetic. */
 const name = /[A-Za-z_$][\w$-]*(?:\.[A-Za-z_$][\w$-]*)*/y
-const marks = ['||', '&&', '==', '!=', '<=', '>=', '..', '<', '>', '!', '(', ')', '[', ']', ',', '+'] as const
+const marks = ['||', '&&', '==', '!=', '<=', '>=', '..', '.', '<', '>', '!', '(', ')', '[', ']', ',', '+'] as const
 
 const instead: Readonly<Record<string, string>> = {
   '=': 'write == to compare',

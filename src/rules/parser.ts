@@ -237,8 +237,16 @@ class Parser {
     let { end } = token
     for (;;) {
       const next = this.#tokens[this.#next]!
-      if (next.start !== end || next.kind !== 'mark' || next.value !== '[') break
+      if (next.start !== end || next.kind !== 'mark' || (next.value !== '[' && next.value !== '.')) break
       this.#next++
+      if (next.value === '.') {
+        const more = this.#tokens[this.#next]!
+        if (more.kind !== 'name') return this.#fail('expected a name', more)
+        this.#next++
+        path.push(...more.path)
+        end = more.end
+        continue
+      }
       const segment = this.#tokens[this.#next]!
       if (segment.kind !== 'text') return this.#fail('expected a name in quotes', segment)
       this.#next++

@@ -11,4 +11,6 @@ export interface Right {
   readonly readsBody?: boolean
   /** Its refusals are noted only. */
   readonly observed?: boolean
+  /** In place of `names`, where only the judgement tells: what let the last request pass. To be asked right after it. */
+  readonly because?: () => readonly string[]
 }

@@ -3,6 +3,7 @@ import { messageOf } from '../../base/errors.ts'
 import { duration, file, mode, object, z } from '../../config/language.ts'
 import { parseSelector } from '../../openapi/select.ts'
 import { conditionText } from '../rule-scope.ts'
+import { ownerOptions } from './owner-options.ts'
 
 /*
  * What can be said under `authorize`: lists, roles, rules, policies.
@@ -87,20 +88,28 @@ const ruleEntry = object({
       'How, and how lately, a caller must have signed in. Who has not is answered 401 `insufficient_user_authentication` with what to ask the issuer for (RFC 9470).',
     )
     .optional(),
-}).superRefine(({ effect, when, unless, stepUp }, context) => {
+  ...ownerOptions,
+}).superRefine(({ effect, when, unless, stepUp, owner, lookup, each }, context) => {
   const complain = (message: string) => context.addIssue({ code: 'custom', message })
-  if (effect === 'require' && when === undefined && stepUp === undefined)
-    complain('says nothing that must hold: add "when"')
-  if (effect === 'deny' && when === undefined && unless === undefined)
+  const says = [when, stepUp, owner].some((one) => one !== undefined)
+  if (effect === 'require' && !says) complain('says nothing that must hold: add "when" or "owner"')
+  if (effect === 'deny' && when === undefined && unless === undefined) {
     complain('would refuse everybody: add "when" or "unless"')
+  }
   if (effect === 'allow' && when === undefined) complain('says nobody who may: add "when"')
   // "allow … unless …" could be read in two ways, of which one opens the door.
-  if (effect === 'allow' && unless !== undefined)
+  if (effect === 'allow' && unless !== undefined) {
     complain('"unless" has no clear meaning with `effect: allow`: write && !( … ) into "when"')
+  }
   if (effect !== 'require' && stepUp !== undefined) complain('"stepUp" belongs to a rule that must hold')
+  if (effect !== 'require' && owner !== undefined) complain('"owner" belongs to a rule that must hold')
+  if (owner === undefined && (lookup !== undefined || each !== undefined)) {
+    complain(`"${lookup === undefined ? 'each' : 'lookup'}" means nothing without "owner"`)
+  }
 })
 
 const cedarShape = object({
+  mode: mode('How the policies stand.').default('enforce'),
   policies: file('A file of Cedar policies, or a folder of them (`*.cedar`).'),
   schema: file(
     'The Cedar schema that policies are checked with when the gate starts. Default: they are parsed only.',

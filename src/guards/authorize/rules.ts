@@ -134,7 +134,8 @@ function rightOf(rule: PreparedRule, judge: Right['judge']): Right {
   return { names: [nameOf(rule)], judge, readsBody: rule.readsBody, observed: rule.entry.mode === 'observe' }
 }
 
-function nameOf({ entry, at }: PreparedRule): string {
+/** How the decision log calls a rule: `authorize.rules[2] office hours`. */
+export function nameOf({ entry, at }: PreparedRule): string {
   return entry.name === undefined ? at : `${at} ${entry.name}`
 }
 

@@ -1,0 +1,211 @@
+import { localTime } from '../../base/local-time.ts'
+import type { Exchange } from '../../gate/exchange.ts'
+import type { Principal } from '../../gate/principal.ts'
+import type { RuleScope } from '../../rules/index.ts'
+import { decoded, pathNamesOf } from '../rule-scope.ts'
+
+/*
+ * A request in the words of Cedar: principal, resource and context, made of what the policies of an operation look at and no
+ * more. What is looked at also says whether, and under which key, a decision may be kept.
+ */
+
+/** A value as Cedar reads it from JSON. */
+export type CedarValue = string | number | boolean | readonly CedarValue[] | { readonly [key: string]: CedarValue }
+
+export interface CedarEntity {
+  readonly uid: CedarUid
+  readonly attrs: Readonly<Record<string, CedarValue>>
+  readonly parents: readonly CedarUid[]
+}
+
+export interface CedarUid {
+  readonly type: string
+  readonly id: string
+}
+
+/** What the conditions of some policies look at. */
+export interface Uses {
+  /** By first word below `context`; `undefined`: the context as a whole. */
+  readonly context: ReadonlySet<string> | undefined
+  readonly resource: boolean
+}
+
+/** One word below `context`. */
+interface ContextPart {
+  readonly read: (exchange: Exchange) => CedarValue | undefined
+  /** What a decision depends on besides the principal; `undefined`: it cannot be kept. */
+  readonly key: ((exchange: Exchange) => string) | undefined
+}
+
+const depthMax = 8
+
+/** Everything that policies can find under `context`. */
+export function contextParts(scope: RuleScope<Exchange>, timeZone: string): ReadonlyMap<string, ContextPart> {
+  const time = localTime(timeZone)
+  const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']
+  const name = (text: string, exchange: Exchange) => scope.names.get(text)?.read(exchange)
+  const flag = (text: string, exchange: Exchange) => name(text, exchange) === true
+  const agentOf = ({ headers }: Exchange) => headers['user-agent'] ?? ''
+  const bodyOf = scope.families.get('body')!
+  return new Map<string, ContextPart>([
+    ['ip', { read: ({ address }) => ({ __extn: { fn: 'ip', arg: address } }), key: ({ address }) => address }],
+    ['method', { read: ({ method }) => method, key: ({ method }) => method }],
+    // What a principal claims is the principal's, which is in every key.
+    ['claims', { read: ({ principal }) => cedarValue(principal?.claims ?? {}), key: () => '' }],
+    ['path', { read: pathRecord, key: ({ pathValues }) => pathValues.join('/') }],
+    ['query', { read: queryRecord, key: ({ target }) => target.query }],
+    [
+      'country',
+      {
+        read: (exchange) => cedarValue(name('country', exchange)),
+        key: (exchange) => String(name('country', exchange) ?? ''),
+      },
+    ],
+    [
+      'device',
+      {
+        read: (exchange) => ({
+          certificate: flag('device.certificate', exchange),
+          bound: flag('device.bound', exchange),
+          known: flag('device.known', exchange),
+          session: flag('device.session', exchange),
+          agent: agentOf(exchange),
+        }),
+        // The rest is the principal's.
+        key: (exchange) => `${flag('device.certificate', exchange)} ${agentOf(exchange)}`,
+      },
+    ],
+    // The next request comes at another time, with another body.
+    ['now', { read: ({ receivedAt }) => Math.floor(receivedAt / 1000), key: undefined }],
+    ['hour', { read: ({ receivedAt }) => time.hour(receivedAt), key: undefined }],
+    ['weekday', { read: ({ receivedAt }) => days[time.weekday(receivedAt) - 1]!, key: undefined }],
+    [
+      'date',
+      {
+        read: ({ receivedAt }) => new Date(time.day(receivedAt) * 86_400_000).toISOString().slice(0, 10),
+        key: undefined,
+      },
+    ],
+    ['body', { read: (exchange) => cedarValue(bodyOf([]).read(exchange)), key: undefined }],
+  ])
+}
+
+/** The context of a request, as far as it is looked at. */
+export function contextReader(
+  { context }: Uses,
+  parts: ReadonlyMap<string, ContextPart>,
+): (exchange: Exchange) => Readonly<Record<string, CedarValue>> {
+  const chosen = [...parts].filter(([name]) => context === undefined || context.has(name))
+  return (exchange) => {
+    const record: Record<string, CedarValue> = {}
+    for (const [name, { read }] of chosen) {
+      const value = read(exchange)
+      if (value !== undefined) record[name] = value
+    }
+    return record
+  }
+}
+
+/** What a decision is kept under, beside the principal and the operation; `undefined` where it must not be kept. */
+export function keyReader(
+  { context, resource }: Uses,
+  parts: ReadonlyMap<string, ContextPart>,
+): ((exchange: Exchange) => string) | undefined {
+  if (context === undefined) return undefined
+  const keys: ((exchange: Exchange) => string)[] = resource ? [({ pathValues }) => pathValues.join('/')] : []
+  for (const name of context) {
+    const part = parts.get(name)
+    // A word that is never there says the same every time.
+    if (part === undefined) continue
+    if (part.key === undefined) return undefined
+    keys.push(part.key)
+  }
+  const [only] = keys
+  if (only === undefined) return () => ''
+  if (keys.length === 1) return only
+  return (exchange) => {
+    let text = ''
+    // No line of HTTP holds a zero byte, so that no two combinations of parts are the same.
+    for (let i = 0; i < keys.length; i++) text += `${keys[i]!(exchange)}\0`
+    return text
+  }
+}
+
+export interface EntityTypes {
+  /** `Shop::User` in a namespace. */
+  readonly of: (name: string) => string
+}
+
+/** The caller: `User::"<subject>"` in its roles, scopes and application. */
+export function principalEntity(principal: Principal | undefined, types: EntityTypes): CedarEntity {
+  if (principal === undefined) return { uid: { type: types.of('Anonymous'), id: 'anonymous' }, attrs: {}, parents: [] }
+  const { subject, via, kind, application, roles, scopes } = principal
+  const parents = [
+    ...[...roles].map((id) => ({ type: types.of('Role'), id })),
+    ...[...scopes].map((id) => ({ type: types.of('Scope'), id })),
+    ...(application === undefined ? [] : [{ type: types.of('Application'), id: application }]),
+  ]
+  const attrs = {
+    sub: subject,
+    via,
+    kind,
+    roles: [...roles],
+    scopes: [...scopes],
+    ...(application === undefined ? {} : { application }),
+  }
+  return { uid: { type: types.of('User'), id: subject }, attrs, parents }
+}
+
+/** What is asked for: `Resource::"/orders/7"` with the parameters of its path as attributes, in `Api::"<name>"`. */
+export function resourceEntity(exchange: Exchange, types: EntityTypes): CedarEntity {
+  const { operation } = exchange
+  const attrs = pathRecord(exchange)
+  const id = operation.path.replace(/\{([^{}]*)\}/g, (_, name: string) => String(attrs[name] ?? ''))
+  return {
+    uid: { type: types.of('Resource'), id },
+    attrs,
+    parents: [{ type: types.of('Api'), id: operation.api }],
+  }
+}
+
+function pathRecord({ operation, pathValues }: Exchange): Readonly<Record<string, string>> {
+  const record: Record<string, string> = {}
+  for (const [index, name] of pathNamesOf(operation).entries()) {
+    const value = decoded(pathValues[index])
+    if (value !== undefined && isPlain(name)) record[name] = value
+  }
+  return record
+}
+
+/** A parameter that stands there twice has no value that everybody would agree on. */
+function queryRecord(exchange: Exchange): CedarValue {
+  const record: Record<string, string> = {}
+  const several = new Set<string>()
+  for (const [name, value] of exchange.query()) {
+    if (Object.hasOwn(record, name)) several.add(name)
+    if (isPlain(name)) record[name] = value
+  }
+  for (const name of several) delete record[name]
+  return record
+}
+
+/** In Cedar's JSON `__entity` and `__extn` make a record something else: nobody from outside may write that. */
+function isPlain(name: string): boolean {
+  return !name.startsWith('__')
+}
+
+/** What of any data Cedar has a kind for: text, whole numbers, truth values, lists and records. The rest is not there. */
+export function cedarValue(value: unknown, depth = 0): CedarValue | undefined {
+  if (typeof value === 'string' || typeof value === 'boolean') return value
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? value : undefined
+  if (typeof value !== 'object' || value === null || depth > depthMax) return undefined
+  if (Array.isArray(value)) {
+    return value.map((item) => cedarValue(item, depth + 1)).filter((item) => item !== undefined)
+  }
+  const record: Record<string, CedarValue> = {}
+  for (const [name, item] of Object.entries(value)) {
+    const read = isPlain(name) ? cedarValue(item, depth + 1) : undefined
+    if (read !== undefined) record[name] = read
+  }
+  return record
+}
