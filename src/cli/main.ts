@@ -26,6 +26,11 @@ const entries: readonly Entry[] = [
     load: () => import('./admin.ts'),
   },
   { name: 'report', summary: 'rights that nobody uses', load: () => import('./report.ts') },
+  {
+    name: 'client',
+    summary: 'make, list, rotate and revoke clients of the token service',
+    load: () => import('./client.ts'),
+  },
   { name: 'user', summary: 'keep the users of HTTP Basic', load: () => import('./user.ts') },
   {
     name: 'explain',
