@@ -61,6 +61,8 @@ interface Checked {
   readonly public: readonly string[]
   /** Operations whose document is silent about security. */
   readonly silent: readonly string[]
+  /** Operations with an identifier in their path, of whose object no rule says whose it is. */
+  readonly unowned: readonly string[]
 }
 
 async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
@@ -70,12 +72,16 @@ async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
     { silentLogger },
     { unsecuredOperations, isPublic },
     { lintDocument, schemaProblems },
+    { unownedOperations },
+    { mergeOptions },
   ] = await Promise.all([
     import('./read-config.ts'),
     import('./rehearse.ts'),
     import('../base/log.ts'),
     import('../guards/security.ts'),
     import('../openapi/index.ts'),
+    import('../guards/authorize/owner-advice.ts'),
+    import('../gate/compile.ts'),
   ])
   // What is wrong with the configuration itself ends with 2, as for every command; from here on the answer is no.
   const config = await readConfig(options)
@@ -88,7 +94,11 @@ async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
         const problems = schemaProblems(document)
         if (problems.length > 0) throw new ConfigErrors(problems)
         const silent = unsecuredOperations(document)
-        return checkedOf(api, version, document, silent, document.operations.filter(isPublic))
+        const base = config.raw(['apis', api, 'authorize'])
+        const unowned = unownedOperations(document, ({ policy }) =>
+          policy.authorize === undefined ? base : mergeOptions(base, policy.authorize),
+        )
+        return checkedOf(api, version, document, silent, document.operations.filter(isPublic), unowned)
       }),
     )
     for (const { openapi, overlays, versions = {} } of Object.values(config.settings.apis)) {
@@ -137,7 +147,7 @@ async function checkDocument(file: string, options: CheckOptions): Promise<ExitC
     const problems = schemaProblems(document)
     if (problems.length > 0) throw new ConfigErrors(problems)
     const silent = unsecuredOperations(document)
-    const checked = checkedOf('document', undefined, document, silent, document.operations.filter(isPublic))
+    const checked = checkedOf('document', undefined, document, silent, document.operations.filter(isPublic), [])
     const ok = silent.length === 0
     const warnings = [...document.warnings, ...(await lintDocument({ file: resolve(file) }))]
     if (options.json === true) printJson({ ok, file, documents: [checked], warnings: warnings.map(problemOf) })
@@ -166,6 +176,7 @@ function checkedOf(
   document: ApiDocument,
   silent: readonly Operation[],
   open: readonly Operation[],
+  unowned: readonly Operation[],
 ): Checked {
   const names = (operations: readonly Operation[]) => operations.map(({ method, path }) => `${method} ${path}`)
   return {
@@ -176,14 +187,21 @@ function checkedOf(
     operations: document.operations.length,
     public: names(open),
     silent: names(silent),
+    unowned: names(unowned),
   }
 }
 
-function described({ api, version, title, openapi, operations, public: open, silent }: Checked): string {
+function described({ api, version, title, openapi, operations, public: open, silent, unowned }: Checked): string {
   const name = version === undefined ? api : `${api} ${version}`
   const lines = [`${name}: ${title}, OpenAPI ${openapi}, ${operations} operation${operations === 1 ? '' : 's'}`]
   if (open.length > 0) lines.push(`  open to everyone: ${open.join(', ')}`)
   if (silent.length > 0) lines.push(`  silent about security: ${silent.join(', ')}`)
+  if (unowned.length > 0) {
+    const more = unowned.length > 5 ? ` and ${unowned.length - 5} more` : ''
+    lines.push(
+      `  hint: no rule says whose the objects of ${unowned.slice(0, 5).join(', ')}${more} are: authorize.rules with "owner"`,
+    )
+  }
   return lines.join('\n')
 }
 

@@ -1,8 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startGate, type TestGate } from '../kit/gate.ts'
+import { runCommand, startGate, type TestGate, writeGate } from '../kit/gate.ts'
 import { audience, startIssuer, type TestIssuer } from '../kit/issuer.ts'
 import { rawClient } from '../kit/raw.ts'
 import { type Hit, startUpstream, type TestUpstream } from '../kit/upstream.ts'
@@ -877,4 +880,19 @@ describe('a rule that could not protect is refused at load', () => {
   ])('%j', async (rule, message) => {
     await expect(start(rule)).rejects.toThrow(message)
   })
+})
+
+test('portcullis check tells of objects whose owner no rule says, in one line', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-'))
+  const check = async (api: object) => {
+    const file = await writeGate({ upstream: upstream.url, api }, dir)
+    const { code, stdout } = await runCommand(['check', '--config', file])
+    expect(code).toBe(0)
+    return stdout.split('\n').filter((line) => line.includes('no rule says whose'))
+  }
+  expect(await check({})).toEqual([
+    '  hint: no rule says whose the objects of GET /orders/{id} are: authorize.rules with "owner"',
+  ])
+  expect(await check({ authorize: { rules: [{ match: 'tag:orders', owner: mine }] } })).toEqual([])
+  await rm(dir, { recursive: true })
 })

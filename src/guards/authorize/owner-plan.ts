@@ -140,9 +140,7 @@ function isSamePlace(a: Operation, b: Operation): boolean {
 function headLookupOf(operation: Operation, names: readonly string[], lookup: Lookup | undefined): Lookup | undefined {
   if (lookup !== undefined) return lookup
   const by = operation.method === 'GET' ? operation : operation.method === 'HEAD' ? readerAt(operation) : undefined
-  return by === undefined
-    ? undefined
-    : planLookup(by, operation, names, noWords)
+  return by === undefined ? undefined : planLookup(by, operation, names, noWords)
 }
 
 /**
