@@ -48,6 +48,8 @@ export interface StoredGrant {
 
 export interface GrantStore {
   readonly adapterFor: AdapterFactory
+  /** Whether this is the first time that somebody shows this, within so many seconds, in all processes together. */
+  once(id: string, seconds: number): Promise<boolean>
   /** Grants that stand, in no order; at most `limit`. */
   list(limit: number): Promise<readonly StoredGrant[]>
   /** Ends a grant; whether there was one. */
@@ -149,8 +151,9 @@ export function createGrantStore(options: AdapterOptions): GrantStore {
     },
     async destroy(id) {
       if (model === 'Grant') await end(id)
-      else if (model === 'AccessToken' && findShown(id) !== undefined) await endShown(id)
       else await remove(model, id)
+      // One that is a JWT has no record: its name on the list of those that are over ends it.
+      if (model === 'AccessToken') await endShown(id)
     },
     async revokeByGrantId(grantId) {
       await end(grantId)
@@ -160,6 +163,12 @@ export function createGrantStore(options: AdapterOptions): GrantStore {
   return {
     adapterFor,
     end,
+    async once(id, seconds) {
+      // A secret that was exchanged meanwhile must not make it the first time again.
+      const [at, ...older] = await names('once', id)
+      for (const name of older) if ((await store.get(name)) !== undefined) return false
+      return store.put(at!, true, { onlyIfAbsent: true, ttlMs: Math.max(1, seconds) * 1_000 })
+    },
     async list(limit) {
       const grants: StoredGrant[] = []
       const prefix = `${oauthPrefix}Grant/`

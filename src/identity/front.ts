@@ -8,7 +8,8 @@ import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
-import { boundedKey, type Counters, type Rate } from '../store/counters.ts'
+import { boundedKey, type Counters, CountersUnavailable, type Rate, type Taken } from '../store/counters.ts'
+import { createMemoryCounters } from '../store/counters-memory.ts'
 import type { ServiceSettings } from './issuer.ts'
 import { type From, routes } from './provider.ts'
 
@@ -72,6 +73,7 @@ export function createFront(options: FrontOptions): Front {
   const insertedMetadata = `/.well-known/oauth-authorization-server${mount}`
   /** Where clients proved themselves of late: what others guess does not shut them out. */
   const known = new Lru<string, number>({ entriesMax: knownMax })
+  const alone = createMemoryCounters({ now })
   const { failures } = settings.limits
   const failuresOfAll: Rate = {
     ...failures,
@@ -145,9 +147,19 @@ export function createFront(options: FrontOptions): Front {
     headers['x-forwarded-for'] = address
   }
 
+  /** While the shared counters are away, each process counts by itself: neither locked doors nor open ones. */
+  async function take(key: string, rate: Rate, cost: number): Promise<Taken> {
+    try {
+      return await counters.take(key, rate, cost)
+    } catch (error) {
+      if (!(error instanceof CountersUnavailable)) throw error
+      return alone.take(key, rate, cost)
+    }
+  }
+
   /** How long until it may be asked again, in seconds; `undefined`: now. */
   async function spent(key: string, rate: Rate, cost = 1): Promise<number | undefined> {
-    const { allowed, remaining, retryAfterMs, resetMs } = await counters.take(boundedKey(`oauth/${key}`), rate, cost)
+    const { allowed, remaining, retryAfterMs, resetMs } = await take(boundedKey(`oauth/${key}`), rate, cost)
     if (cost === 0) return remaining >= 1 ? undefined : Math.ceil(Math.max(1_000, resetMs / rate.count) / 1_000)
     return allowed ? undefined : Math.max(1, Math.ceil(retryAfterMs / 1_000))
   }

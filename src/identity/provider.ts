@@ -37,6 +37,8 @@ export interface ProviderOptions {
   readonly resources: Readonly<Record<string, Resource>>
   readonly keys: KeysNow
   readonly adapterFor: AdapterFactory
+  /** Whether this is the first time that somebody shows this, within so many seconds, in all processes together. */
+  readonly once: (id: string, seconds: number) => Promise<boolean>
   /** Cookies are signed with the first, and known by all. */
   readonly cookieSecrets: readonly Uint8Array[]
   readonly nonceSecret: Uint8Array
@@ -316,6 +318,9 @@ export function createProvider(options: ProviderOptions): Provider {
   provider.Client.prototype.compareClientSecret = function compareClientSecret(shown: string) {
     return secretMatches(shown, this.clientSecret, now())
   }
+  // The provider looks first and writes then, so that of two that show one proof at the same moment both would be first.
+  provider.ReplayDetection.unique = (issuer: string, jti: string, exp: number) =>
+    options.once(`${issuer}\0${jti}`, exp - Math.floor(Date.now() / 1_000))
   const exchange = registerExchange(provider, { ...options, byAudience })
   provider.on('server_error', (context, error) =>
     log.error('The token service failed.', { route: context.oidc?.route, error: error.stack ?? error.message }),

@@ -156,6 +156,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       resources,
       keys,
       adapterFor: grantStore.adapterFor,
+      once: (id, seconds) => grantStore.once(id, seconds),
       cookieSecrets,
       nonceSecret,
       people: peopleConfiguration({ accounts, pages, settings, addressOf }),
