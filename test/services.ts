@@ -1,6 +1,6 @@
 /*
- * Real servers for tests: a private PostgreSQL and Redis (or Valkey) on loopback ports of their own, started when a
- * test asks and only then.
+ * Real servers for tests: a private PostgreSQL and Redis (or Valkey) on loopback ports of their own, and a browser,
+ * started when a test asks and only then.
  *
  *   const skip = await services.missing('postgres')
  *   describe.skipIf(skip)('…', () => {
@@ -27,6 +27,7 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { type Browser, chromium } from 'playwright-core'
 
 /** A server that runs for one test file. */
 export interface Service {
@@ -46,7 +47,7 @@ export interface Service {
   close(): Promise<void>
 }
 
-type ServiceName = 'postgres' | 'redis'
+type ServiceName = 'postgres' | 'redis' | 'chromium'
 
 export const services = {
   /** Why a service cannot be had here, said once on standard error; `false` when it can. For `describe.skipIf`. */
@@ -100,6 +101,12 @@ export const services = {
       endSignal: 'TERM',
       answers: answersRedis,
     })
+  },
+  /** A browser without a window. Its pages end with it. */
+  async chromium(): Promise<Browser> {
+    const { browser } = await programs('chromium')
+    // Chromium refuses to build its sandbox as root; here it loads nothing but pages of this machine.
+    return await chromium.launch({ executablePath: browser!, args: isRoot ? ['--no-sandbox'] : [] })
   },
 }
 
@@ -167,11 +174,13 @@ async function privateDir(name: string): Promise<string> {
 async function programs(name: ServiceName): Promise<Record<string, string>> {
   const found = () => {
     if (name === 'redis') return allOf({ server: find('redis-server') ?? find('valkey-server') })
+    if (name === 'chromium')
+      return allOf({ browser: find('chromium') ?? find('chromium-browser') ?? find('google-chrome') })
     return allOf({ initdb: find('initdb'), postgres: find('postgres') })
   }
   const there = found()
   if (there !== undefined) return there
-  const debian = name === 'redis' ? 'redis-server' : 'postgresql'
+  const debian = { redis: 'redis-server', postgres: 'postgresql', chromium: 'chromium' }[name]
   if (!isRoot || find('apt-get') === undefined) {
     throw new Error(`${debian} is not installed, and only root on Debian or Ubuntu can install it here`)
   }

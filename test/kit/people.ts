@@ -37,6 +37,8 @@ export interface PeopleBench {
   codeFor(secret: string, steps?: number): string
   /** Moves the clock of accounts and pages. */
   advance(ms: number): void
+  /** How the one client proves who it is: an Authorization header. */
+  readonly clientAuthorization: string
   /** Where the requests seem to come from. */
   address: string
   close(): Promise<void>
@@ -60,6 +62,7 @@ export interface PeopleBenchOptions {
 }
 
 export const cheap = { memoryKiB: 1_024, passes: 1, lanes: 1 } as const
+const clientSecret = 'a-secret-of-a-test-that-nobody-else-knows'
 /** For a code of which only its S256 is sent ahead (RFC 7636). */
 const verifier = randomBytes(32).toString('base64url')
 
@@ -100,7 +103,7 @@ export async function startPeople(options: PeopleBenchOptions = {}): Promise<Peo
       {
         client_id: 'app',
         client_name: 'Photo printer',
-        client_secret: 'a-secret-of-a-test-that-nobody-else-knows',
+        client_secret: clientSecret,
         redirect_uris: [callback],
         post_logout_redirect_uris: [`http://localhost:${port}/bye`],
         grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
@@ -159,12 +162,11 @@ export async function startPeople(options: PeopleBenchOptions = {}): Promise<Peo
     })
   }
 
+  const clientAuthorization = `Basic ${Buffer.from(`app:${clientSecret}`).toString('base64')}`
   const token = (fields: Readonly<Record<string, string>>) =>
     fetch(`${issuer}/token`, {
       method: 'POST',
-      headers: {
-        authorization: `Basic ${Buffer.from('app:a-secret-of-a-test-that-nobody-else-knows').toString('base64')}`,
-      },
+      headers: { authorization: clientAuthorization },
       body: new URLSearchParams(fields),
     })
 
@@ -173,6 +175,7 @@ export async function startPeople(options: PeopleBenchOptions = {}): Promise<Peo
     accounts,
     events,
     store,
+    clientAuthorization,
     authorizeUrl(parameters: Readonly<Record<string, string>> = {}) {
       const url = new URL(`${issuer}/auth`)
       url.search = new URLSearchParams({

@@ -61,7 +61,8 @@ ol.codes{columns:1;list-style:none;padding:.8rem 1rem;margin:0 0 1.1rem;backgrou
 section{border-top:1px solid var(--edge);margin-top:1.4rem;padding-top:1.4rem}
 .item{display:flex;gap:1rem;align-items:center;justify-content:space-between;padding:.6rem 0}
 .item p{margin:0}
-.ways{list-style:none;margin:1.1rem 0 0;padding:0;text-align:center;line-height:2}
+.ways{list-style:none;margin:1.1rem 0 0;padding:0;text-align:center;line-height:1.5}
+.ways a{display:inline-block;padding:.3rem}
 .ways:empty{display:none}
 footer{margin:1.4rem 0 1rem;color:var(--soft);font-size:.85rem;text-align:center;max-width:26rem}
 @media(max-width:26rem){body{padding:0}.brand{margin:1.2rem 0 .8rem}main{border:0;border-radius:0;box-shadow:none;padding:1.4rem 1.1rem;flex:1}.row{flex-direction:column}}
