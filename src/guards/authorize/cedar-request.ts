@@ -3,6 +3,7 @@ import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
 import type { RuleScope } from '../../rules/index.ts'
 import { decoded, pathNamesOf } from '../rule-scope.ts'
+import type { Uses } from './cedar-uses.ts'
 
 /*
  * A request in the words of Cedar: principal, resource and context, made of what the policies of an operation look at and no
@@ -21,13 +22,6 @@ export interface CedarEntity {
 export interface CedarUid {
   readonly type: string
   readonly id: string
-}
-
-/** What the conditions of some policies look at. */
-export interface Uses {
-  /** By first word below `context`; `undefined`: the context as a whole. */
-  readonly context: ReadonlySet<string> | undefined
-  readonly resource: boolean
 }
 
 /** One word below `context`. */
@@ -51,7 +45,7 @@ export function contextParts(scope: RuleScope<Exchange>, timeZone: string): Read
     ['ip', { read: ({ address }) => ({ __extn: { fn: 'ip', arg: address } }), key: ({ address }) => address }],
     ['method', { read: ({ method }) => method, key: ({ method }) => method }],
     // What a principal claims is the principal's, which is in every key.
-    ['claims', { read: ({ principal }) => cedarValue(principal?.claims ?? {}), key: () => '' }],
+    ['claims', { read: ({ principal }) => claimsOf(principal), key: () => '' }],
     ['path', { read: pathRecord, key: ({ pathValues }) => pathValues.join('/') }],
     ['query', { read: queryRecord, key: ({ target }) => target.query }],
     [
@@ -92,10 +86,13 @@ export function contextParts(scope: RuleScope<Exchange>, timeZone: string): Read
 
 /** The context of a request, as far as it is looked at. */
 export function contextReader(
-  { context }: Uses,
+  { context, claims }: Uses,
   parts: ReadonlyMap<string, ContextPart>,
 ): (exchange: Exchange) => Readonly<Record<string, CedarValue>> {
-  const chosen = [...parts].filter(([name]) => context === undefined || context.has(name))
+  const some: ContextPart = { read: ({ principal }) => claimsOf(principal, claims), key: undefined }
+  const chosen = [...parts]
+    .filter(([name]) => context === undefined || context.has(name))
+    .map(([name, part]) => [name, name === 'claims' ? some : part] as const)
   return (exchange) => {
     const record: Record<string, CedarValue> = {}
     for (const [name, { read }] of chosen) {
@@ -137,35 +134,52 @@ export interface EntityTypes {
 }
 
 /** The caller: `User::"<subject>"` in its roles, scopes and application. */
-export function principalEntity(principal: Principal | undefined, types: EntityTypes): CedarEntity {
-  if (principal === undefined) return { uid: { type: types.of('Anonymous'), id: 'anonymous' }, attrs: {}, parents: [] }
-  const { subject, via, kind, application, roles, scopes } = principal
-  const parents = [
-    ...[...roles].map((id) => ({ type: types.of('Role'), id })),
-    ...[...scopes].map((id) => ({ type: types.of('Scope'), id })),
-    ...(application === undefined ? [] : [{ type: types.of('Application'), id: application }]),
-  ]
-  const attrs = {
-    sub: subject,
-    via,
-    kind,
-    roles: [...roles],
-    scopes: [...scopes],
-    ...(application === undefined ? {} : { application }),
+export function principalEntity(
+  { subject, via, kind, application, roles, scopes }: Principal,
+  types: EntityTypes,
+  uses: Uses,
+): CedarEntity {
+  const parents: CedarUid[] = []
+  const join = (type: string, id: string) => {
+    const uid = { type: types.of(type), id }
+    if (uses.group(uid)) parents.push(uid)
   }
+  for (const role of roles) join('Role', role)
+  for (const scope of scopes) join('Scope', scope)
+  if (application !== undefined) join('Application', application)
+  const attrs: Record<string, CedarValue> = {}
+  const say = (name: string, value: () => CedarValue | undefined) => {
+    if (uses.principal !== undefined && !uses.principal.has(name)) return
+    const said = value()
+    if (said !== undefined) attrs[name] = said
+  }
+  say('sub', () => subject)
+  say('via', () => via)
+  say('kind', () => kind)
+  say('roles', () => [...roles])
+  say('scopes', () => [...scopes])
+  say('application', () => application)
   return { uid: { type: types.of('User'), id: subject }, attrs, parents }
 }
 
 /** What is asked for: `Resource::"/orders/7"` with the parameters of its path as attributes, in `Api::"<name>"`. */
-export function resourceEntity(exchange: Exchange, types: EntityTypes): CedarEntity {
+export function resourceEntity(exchange: Exchange, types: EntityTypes, uses: Uses): CedarEntity {
   const { operation } = exchange
   const attrs = pathRecord(exchange)
   const id = operation.path.replace(/\{([^{}]*)\}/g, (_, name: string) => String(attrs[name] ?? ''))
-  return {
-    uid: { type: types.of('Resource'), id },
-    attrs,
-    parents: [{ type: types.of('Api'), id: operation.api }],
+  const api = { type: types.of('Api'), id: operation.api }
+  return { uid: { type: types.of('Resource'), id }, attrs, parents: uses.group(api) ? [api] : [] }
+}
+
+function claimsOf(principal: Principal | undefined, chosen?: ReadonlySet<string>): CedarValue {
+  const claims = principal?.claims ?? {}
+  if (chosen === undefined) return cedarValue(claims) ?? {}
+  const record: Record<string, CedarValue> = {}
+  for (const name of chosen) {
+    const value = isPlain(name) && Object.hasOwn(claims, name) ? cedarValue(claims[name], 1) : undefined
+    if (value !== undefined) record[name] = value
   }
+  return record
 }
 
 function pathRecord({ operation, pathValues }: Exchange): Readonly<Record<string, string>> {

@@ -19,8 +19,8 @@ import {
   keyReader,
   principalEntity,
   resourceEntity,
-  type Uses,
 } from './cedar-request.ts'
+import { type Uses, usesOf } from './cedar-uses.ts'
 import type { Right } from './contract.ts'
 import type { CedarOptions } from './options.ts'
 
@@ -65,40 +65,57 @@ export async function openCedar(
   const decisions = new Lru<string, Decision>({ entriesMax: decisionsMax })
   const idOf = principalIds()
   let operationsSeen = 0
+  let isChecked = false
+
+  /** Mostly a slip of the pen, and nothing is permitted or forbidden by it. */
+  function warnOfIdle(operations: readonly Operation[]): void {
+    const actions = operations.map((operation) => actionEntity(operation, types, entities, actionParents))
+    for (const { id, json } of policies) {
+      if (actions.some((action) => fitsAction(json.action, action))) continue
+      host.log.warn('A policy is about no operation of the document.', { api: host.api, policy: id })
+    }
+  }
 
   return {
     rightFor(operation) {
+      if (!isChecked) warnOfIdle(operation.document.operations)
+      isChecked = true
       const action = actionEntity(operation, types, entities, actionParents)
       const chosen = policies.filter(({ json }) => fitsAction(json.action, action))
-      const uses = usesOf(chosen.map(({ json }) => json))
+      const uses = usesOf(
+        chosen.map(({ json }) => json),
+        entities.length === 0,
+      )
       const contextOf = contextReader(uses, parts)
       const keyOf = options.cache ? keyReader(uses, parts) : undefined
       const number = operationsSeen++
-      const set = parsePolicies(cedar, chosen, host)
+      const set = parsePolicies(cedar, chosen, uses, host)
       const others = entities.filter(({ uid }) => !sameUid(uid, action.uid))
       const open = isOpen(operation)
       let last: Decision | undefined
 
-      const ask = (exchange: Exchange): Decision => {
-        const principal = merged(principalEntity(exchange.principal, types), others)
-        const resource = merged(resourceEntity(exchange, types), others)
+      const ask = (exchange: Exchange, caller: Principal): Decision => {
+        const principal = merged(principalEntity(caller, types, uses), others)
+        const resource = merged(resourceEntity(exchange, types, uses), others)
         const known = others.filter(({ uid }) => !sameUid(uid, principal.uid) && !sameUid(uid, resource.uid))
+        // Every entity is read anew for every question: what says nothing stays out.
+        const stated = [principal, ...(uses.resource ? [resource] : []), ...(uses.action ? [action] : []), ...known]
         const answer = cedar.statefulIsAuthorized({
           principal: principal.uid,
           action: action.uid,
           resource: resource.uid,
           context: contextOf(exchange) as Cedar.Context,
           preparsedPolicySetId: set,
-          entities: [principal, action, resource, ...known] as unknown as Cedar.Entities,
+          entities: stated.filter(saysSomething) as unknown as Cedar.Entities,
         })
         return decisionOf(answer)
       }
-      const decide = (exchange: Exchange): Decision => {
-        if (keyOf === undefined) return ask(exchange)
-        const key = `${number} ${idOf(exchange.principal)} ${keyOf(exchange)}`
+      const decide = (exchange: Exchange, caller: Principal): Decision => {
+        if (keyOf === undefined) return ask(exchange, caller)
+        const key = `${number} ${idOf(caller)} ${keyOf(exchange)}`
         let decision = decisions.get(key)
         if (decision === undefined) {
-          decision = ask(exchange)
+          decision = ask(exchange, caller)
           decisions.set(key, decision)
         }
         return decision
@@ -110,8 +127,9 @@ export async function openCedar(
         judge: (exchange, unknown) => {
           last = undefined
           // As with roles: what the document opens to unknown callers stays open.
-          if (exchange.principal === undefined) return open ? undefined : unknown
-          last = decide(exchange)
+          const { principal } = exchange
+          if (principal === undefined) return open ? undefined : unknown
+          last = decide(exchange, principal)
           return last.refusal
         },
         because: () => last?.names ?? [],
@@ -151,11 +169,10 @@ function refusedBy(evidence: Readonly<Record<string, unknown>>): Decision {
 }
 
 /** A principal is the same object as long as its credential says the same; its number stands for all that it says. */
-function principalIds(): (principal: Principal | undefined) => number {
+function principalIds(): (principal: Principal) => number {
   const ids = new WeakMap<Principal, number>()
   let next = 1
   return (principal) => {
-    if (principal === undefined) return 0
     let id = ids.get(principal)
     if (id === undefined) {
       id = next++
@@ -215,41 +232,17 @@ function merged(entity: CedarEntity, stated: readonly CedarEntity[]): CedarEntit
   return { uid: entity.uid, attrs: { ...more.attrs, ...entity.attrs }, parents: [...entity.parents, ...more.parents] }
 }
 
-/** What the conditions of policies look at. */
-export function usesOf(policies: readonly Pick<Cedar.PolicyJson, 'conditions' | 'resource'>[]): Uses {
-  const context = new Set<string>()
-  let wholeContext = false
-  let resource = policies.some((policy) => policy.resource.op !== 'All')
-  const look = (node: unknown): void => {
-    if (Array.isArray(node)) {
-      for (const item of node) look(item)
-      return
-    }
-    if (typeof node !== 'object' || node === null) return
-    if ('Value' in node) return
-    if ('Var' in node) {
-      if (node.Var === 'context') wholeContext = true
-      if (node.Var === 'resource') resource = true
-      return
-    }
-    for (const [operator, inner] of Object.entries(node)) {
-      const { left, attr } = (inner ?? {}) as {
-        readonly left?: { readonly Var?: string }
-        readonly attr?: string | readonly string[]
-      }
-      const isAccess = operator === '.' || operator === 'has'
-      if (isAccess && left?.Var === 'context' && attr !== undefined)
-        context.add(typeof attr === 'string' ? attr : attr[0]!)
-      else look(inner)
-    }
-  }
-  for (const { conditions } of policies) for (const { body } of conditions) look(body)
-  return { context: wholeContext ? undefined : context, resource }
+function saysSomething({ attrs, parents }: CedarEntity): boolean {
+  if (parents.length > 0) return true
+  for (const _ in attrs) return true
+  return false
 }
 
-function parsePolicies(cedar: typeof Cedar, policies: readonly PlacedPolicy[], host: Host): string {
+/** Hands policies to the engine, without the action clauses that were answered when they were chosen. Gives their name there. */
+function parsePolicies(cedar: typeof Cedar, policies: readonly PlacedPolicy[], { action }: Uses, host: Host): string {
   const name = freeNames.pop() ?? `portcullis-${namesMade++}`
-  const staticPolicies = Object.fromEntries(policies.map(({ id, text }) => [id, text]))
+  const short = (json: Cedar.PolicyJson): Cedar.PolicyJson => (action ? json : { ...json, action: { op: 'All' } })
+  const staticPolicies = Object.fromEntries(policies.map(({ id, json }) => [id, short(json)]))
   const answer = cedar.preparsePolicySet(name, { staticPolicies })
   // Each of them was parsed before.
   if (answer.type === 'failure') throw new ConfigError('P1411', answer.errors.map(({ message }) => message).join('; '))
