@@ -166,6 +166,8 @@ describe('N3: a JWT', () => {
       ['without an end', () => issuer.token({ exp: undefined as never }), 'auth.token-claims'],
       ['whose end is a text', () => issuer.token({ exp: '9999999999' as never }), 'auth.token-claims'],
       ['that begins in the future', () => issuer.token({ nbf: seconds() + 60 }), 'auth.token-not-yet-valid'],
+      ['whose time of issue is a text', () => issuer.token({ iat: '0' as never }), 'auth.token-claims'],
+      ['that was issued in the future', () => issuer.token({ iat: seconds() + 60 }), 'auth.token-not-yet-valid'],
       ['whose beginning is a text', () => issuer.token({ nbf: '0' as never }), 'auth.token-claims'],
       ['without a subject', () => issuer.token({ sub: undefined as never }), 'auth.token-claims'],
       ['with an empty subject', () => issuer.token({ sub: '' }), 'auth.token-claims'],
@@ -264,9 +266,11 @@ describe('N3: a JWT', () => {
     ['exp', -5_000, '401 auth.token-expired'],
     ['nbf', 5_000, 'main alice'],
     ['nbf', 6_000, '401 auth.token-not-yet-valid'],
+    ['iat', 5_000, 'main alice'],
+    ['iat', 6_000, '401 auth.token-not-yet-valid'],
   ])('is judged by %s within the clock tolerance of 5 s: %d ms', async (claim, offset, expected) => {
     // Whole seconds in claims, so the clock moves instead.
-    const token = await issuer.token({ [claim]: seconds() + (claim === 'nbf' ? offset / 1000 : 0) })
+    const token = await issuer.token({ [claim]: seconds() + (claim === 'exp' ? 0 : offset / 1000) })
     if (claim === 'exp') now.advance(-offset - (now() % 1000))
     expect(await outcome(gate, bearer(token))).toBe(expected)
   })

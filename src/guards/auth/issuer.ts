@@ -426,7 +426,7 @@ export function createIssuer(
 
   /** Everything a claim set must show, wherever it comes from. */
   function readClaims(claims: Readonly<Record<string, unknown>>, at: number, signed: boolean): Verified | Denial {
-    const { exp, nbf, iss, jti, cnf } = claims
+    const { exp, nbf, iat, iss, jti, cnf } = claims
     // A signed token must say who issued it; an answer to our own question may leave it out (RFC 7662, 2.2).
     if (iss !== settings.issuer && (signed || iss !== undefined)) return because(refusals.issuer, { issuer: name })
     const audience = claims[settings.audienceClaim]
@@ -436,10 +436,12 @@ export function createIssuer(
     if (exp === undefined ? signed : typeof exp !== 'number')
       return because(refusals.claims, { issuer: name, claim: 'exp' })
     if (nbf !== undefined && typeof nbf !== 'number') return because(refusals.claims, { issuer: name, claim: 'nbf' })
+    if (iat !== undefined && typeof iat !== 'number') return because(refusals.claims, { issuer: name, claim: 'iat' })
     const expiresMs = exp === undefined ? Number.POSITIVE_INFINITY : (exp as number) * 1000 + toleranceMs
-    const notBeforeMs = nbf === undefined ? Number.NEGATIVE_INFINITY : nbf * 1000 - toleranceMs
+    // Issued in the future means: with a clock that is wrong, or made up in advance.
+    const notBeforeMs = Math.max(nbf ?? 0, iat ?? 0) * 1000 - toleranceMs
     if (at >= expiresMs) return because(refusals.expired, { issuer: name, exp })
-    if (at < notBeforeMs) return because(refusals.early, { issuer: name, nbf })
+    if (at < notBeforeMs) return because(refusals.early, { issuer: name, nbf, iat })
     const application = firstText(claims.client_id, claims.azp)
     // A client that acts for itself may have no `sub`; the prefix keeps it apart from a person of the same name.
     const subject =
@@ -477,7 +479,7 @@ export function createIssuer(
       expiresMs,
       tokenId: typeof jti === 'string' ? tokenIdOf(settings.issuer, jti) : undefined,
       families: own ? familiesOf(settings.issuer, claims) : none,
-      issuedMs: typeof claims.iat === 'number' ? claims.iat * 1000 : Number.NEGATIVE_INFINITY,
+      issuedMs: iat === undefined ? Number.NEGATIVE_INFINITY : iat * 1000,
       certificate: typeof certificate === 'string' ? certificate : undefined,
       proof: typeof jkt === 'string' ? { thumbprint: jkt, rules } : undefined,
       keys: signed ? keys : undefined,
