@@ -19,6 +19,8 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
   credentials: ['base', 'config', 'store'],
   vault: ['base', 'config', 'store'],
   gate: ['base', 'config', 'http', 'openapi', 'traffic', 'store', 'vault'],
+  // For callers, in Node and in browsers: nothing of the gate is in it.
+  client: [],
   // The engine is a library of its own: nothing of the gate is in it.
   waf: ['base'],
   crs: ['base', 'config', 'http', 'waf'],
@@ -33,6 +35,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
 const pure: Readonly<Record<string, RegExp>> = {
   base: /from 'node:(?!buffer|crypto|util)/,
   rules: /from 'node:/,
+  client: /from 'node:/,
   http: /from 'node:(?!http'|http2'|buffer|crypto)/,
   // `module`: a native library is loaded by name. `crypto`: hashes that rules ask for.
   waf: /from 'node:(?!buffer|crypto|module)/,

@@ -1,0 +1,3 @@
+export { type Client, type ClientOptions, createClient } from './client.ts'
+export { ClientError, type ClientErrorCode } from './error.ts'
+export type { RefreshTokens } from './tokens.ts'
