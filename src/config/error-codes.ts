@@ -250,6 +250,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'A protected field cannot be protected so',
     help: '`protect` lists fields by path (`$..cardNumber`, `/items/*/note`); a schema marks one by `x-portcullis: { protect: { atRest: encrypt, response: { owner: show, "*": remove } } }`. `owner` needs the property that names the owner. Look-ups need `atRest: deterministic`, and `bind` needs `atRest: encrypt`.',
   },
+  P1420: {
+    title: 'A key of a caller cannot be used',
+    help: '`payload.clients` gives each caller a JWK set (RFC 7517) of public keys: EC on P-256 or P-384, OKP (X25519 to encrypt, Ed25519 to sign), or RSA of at least 2048 bits. A key that signs needs a `kid`. `use` and `alg`, where they stand, must fit.',
+  },
   P1090: {
     title: 'The metrics endpoint cannot listen',
     help: '`telemetry.metrics` names an address that another program has, or that this machine does not. Choose another port, or leave the key out to go without metrics.',

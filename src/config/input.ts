@@ -892,6 +892,36 @@ export interface ConfigInput {
       /** Which decisions leave a note in the activity log: refusals, or also which rules let a request pass. */
       readonly decisions?: 'denied' | 'all' | undefined
     } | undefined
+    readonly payload?: {
+      /** Whether the rule stands. */
+      readonly mode?: 'off' | 'enforce' | undefined
+      /** Encrypted bodies. */
+      readonly jwe?: {
+        /** Which operations: op:pay, tag:payments, POST /payments/*, or a list. Default: all that are listed. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** Whether bodies come as a JWE (RFC 7516) that only this gate can open: content type application/jose, or the `fields`. */
+        readonly request?: 'required' | 'allowed' | 'off' | undefined
+        /** Whether answers are encrypted to the caller's own key, one of `clients`. A caller without a key is refused. */
+        readonly response?: 'client-jwk' | 'off' | undefined
+        /** JSON Pointers (RFC 6901) of fields that are a JWE each, in bodies that are JSON otherwise; requests and answers. Default: the whole body. */
+        readonly fields?: readonly string[] | undefined
+      } | undefined
+      /** Signed requests. */
+      readonly signatures?: {
+        /** Which operations: op:pay, tag:payments, POST /payments/*, or a list. Default: all that are listed. */
+        readonly match?: string | (readonly string[]) | undefined
+        /** Whether requests must carry a message signature (RFC 9421) of the caller. */
+        readonly request?: 'required' | 'allowed' | 'off' | undefined
+        /** What a signature must cover at least. `content-digest` (RFC 9530) and headers only where the request has a body or that header. */
+        readonly components?: readonly string[] | undefined
+        /** How old a signature may be, by its `created`; within that time each is taken once. */
+        readonly maxAge?: string | undefined
+      } | undefined
+      /** Public keys of callers: the entry of `auth` that vouches for them with their application's or their own name, and a JWK set (RFC 7517), as a file or here. `use: enc` is for answers, `use: sig` for signatures. */
+      readonly clients?: { readonly [name: string]: string | ({
+        readonly keys?: readonly Record<string, never>[] | undefined
+      }) } | undefined
+    } | undefined
     readonly unlisted?: {
       /** How the rule stands. `observe` lets through what nobody has described: for finding out what there is. */
       readonly mode?: 'off' | 'observe' | 'enforce' | undefined

@@ -82,7 +82,7 @@ const requestBytesDefault = 10 * 1024 * 1024
 const responseBytesDefault = 10 * 1024 * 1024
 
 type Phase = 'requestHead' | 'requestBody' | 'responseHead' | 'responseBody'
-/** What is wrapped last is opened first: a guard that stands later in the list is farther from the upstream. */
+/** What is wrapped last is opened first: a guard that stands earlier in the list is nearer to the caller. */
 type Rewriting = 'openRequest' | 'sealRequest' | 'openResponse' | 'sealResponse'
 
 function assemble(operation: Operation, chosen: readonly { readonly part: Part; readonly steps: Steps }[]): Program {
@@ -126,15 +126,19 @@ function assemble(operation: Operation, chosen: readonly { readonly part: Part; 
         steps.openResponse ??
         steps.sealResponse) !== undefined,
   )
-  const inward = chosen.toReversed()
+  const outward = chosen.toReversed()
   const seesWhole = responseMustBeHeld || responsePart.some(({ enforced }) => enforced)
   return {
     operation,
     requestHead: collect('requestHead'),
-    requestBody: [...collect('openRequest', inward), ...collect('requestBody'), ...collect('sealRequest', inward)],
+    requestBody: [...collect('openRequest'), ...collect('requestBody'), ...collect('sealRequest')],
     readsRequestBody: anyReads(chosen),
     responseHead: collect('responseHead'),
-    responseBody: [...collect('openResponse'), ...collect('responseBody'), ...collect('sealResponse')],
+    responseBody: [
+      ...collect('openResponse', outward),
+      ...collect('responseBody'),
+      ...collect('sealResponse', outward),
+    ],
     responsePart,
     stray: chosen.flatMap(({ part, steps }) =>
       steps.stray === undefined || part.request === 'off' ? [] : [steps.stray],

@@ -397,6 +397,41 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Try again later.',
     'Counters or store are down, and the limit says `onFailure: closed`, as quotas do by default.',
   ),
+  'payload.decryption-failed': page(
+    400,
+    'Encrypt to the key that the gate publishes, by its `kid`, with ECDH-ES (or +A128KW, +A256KW) and A256GCM, uncompressed.',
+    'The key is another one or was destroyed, or the body was changed; the evidence in the log says which. Decided by `payload.jwe`.',
+  ),
+  'payload.encryption-required': page(
+    415,
+    'Send the body as a JWE, content type application/jose, encrypted to the key that the gate publishes.',
+    'Decided by `payload.jwe.request`.',
+  ),
+  'payload.no-client-key': page(
+    403,
+    'Let the operator know your public key: answers are encrypted to it.',
+    'Decided by `payload.jwe.response`; the keys of callers stand in `payload.clients`.',
+  ),
+  'payload.response-not-encrypted': page(
+    502,
+    'Nothing you can do; the request may have been carried out.',
+    'The upstream sent an answer that never ends or has no JSON where `fields` are to be encrypted. Decided by `payload.jwe`.',
+  ),
+  'payload.signature-invalid': page(
+    400,
+    'Sign what `Accept-Signature` of the operation names, with a new `nonce` and the time of now in `created`.',
+    'The evidence in the log says why it does not hold. Decided by `payload.signatures`; the keys of callers stand in `payload.clients`.',
+  ),
+  'payload.signature-missing': page(
+    400,
+    'Sign the request (RFC 9421) as `Accept-Signature` says.',
+    'Decided by `payload.signatures.request`.',
+  ),
+  'payload.unavailable': page(
+    503,
+    'Try again later.',
+    'The counters cannot be reached, so that replays could not be told.',
+  ),
   'protocol.chunk-extensions': page(413, 'Leave chunk extensions out.', protocol),
   'protocol.connections': page(0, 'Closed without an answer: too many connections.', connection),
   'protocol.connections-per-address': page(

@@ -8,6 +8,8 @@ import { errors } from './errors.ts'
 import { headers } from './headers.ts'
 import { identityHeaders } from './identity-headers.ts'
 import { limits } from './limits.ts'
+import { payload } from './payload.ts'
+import { protect } from './protect.ts'
 import { queryCredentials } from './query-credentials.ts'
 import { security } from './security.ts'
 import { trace } from './trace.ts'
@@ -31,6 +33,7 @@ export const guards: readonly Guard<any, any>[] = [
   // authorize
   security,
   authorize,
+  payload,
   // validate
   unlisted,
   validate,
@@ -40,4 +43,5 @@ export const guards: readonly Guard<any, any>[] = [
   errors,
   headers,
   identityHeaders,
+  protect,
 ]
