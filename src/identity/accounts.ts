@@ -1,7 +1,9 @@
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
+import { silentLogger } from '../base/log.ts'
 import { lonePasswordMin, passwordFault, passwordMin } from '../credentials/password-rules.ts'
+import { createSessions } from '../credentials/sessions.ts'
 import { createUsers, normalized, type User, type Users, type UsersOptions } from '../credentials/users.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
@@ -75,7 +77,11 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
   const inTurn = createTurns()
   const lengthMin = settings.mfa.length > 0 ? passwordMin : lonePasswordMin
 
-  const end = (name: string) => {
+  const sessions = createSessions({ store, log: silentLogger, now })
+
+  /** Sessions of the gate and of its administration; tokens are for the listeners. */
+  const end = async (name: string) => {
+    for (const tag of [`subject:${name}`, `admin:${name}`]) await sessions.revokeTagged(tag)
     for (const listener of listeners) listener(name)
   }
 
@@ -115,14 +121,14 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
     async set(name, password, rights) {
       const existed = (await users.get(name)) !== undefined
       const user = await users.set(name, password, rights)
-      if (existed) end(user.name)
+      if (existed) await end(user.name)
       return user
     },
     async remove(name) {
       const user = normalized(name)
       const removed = await users.remove(user)
       await factors.removeAll(user)
-      if (removed) end(user)
+      if (removed) await end(user)
       return removed
     },
     tryPassword(typed, password, whence) {
@@ -171,7 +177,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
         subject: name,
         ...(whence === undefined ? {} : { address: whence.address }),
       })
-      end(name)
+      await end(name)
       return undefined
     },
     async unlock(name) {
@@ -188,6 +194,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
     },
     close() {
       listeners.clear()
+      sessions.close()
       users.close()
     },
   }

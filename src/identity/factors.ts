@@ -49,6 +49,8 @@ export interface Factors {
   reofferTotp(name: string, sealed: string): Promise<TotpOffer>
   /** Takes the offer if the code fits it; the code is used up by that. */
   acceptTotp(name: string, sealed: string, code: string): Promise<boolean>
+  /** Sets one up at once, for somebody else: who gets it needs no first code. In place of an earlier one. */
+  setTotp(name: string): Promise<TotpOffer>
   /** A code counts once, over all processes of a store (RFC 6238, 5.2). */
   checkTotp(name: string, code: string): Promise<CodeVerdict>
   removeTotp(name: string): Promise<boolean>
@@ -173,6 +175,12 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
       const stored: StoredTotp = { sealed, createdAt: now(), step }
       await store.put(totpKey(name), stored)
       return true
+    },
+    async setTotp(name) {
+      const secret = randomBytes(20)
+      const sealed = await (await vault()).seal(totpPurpose, secret, totpKey(name))
+      await store.put(totpKey(name), { sealed, createdAt: now(), step: 0 })
+      return offerOf(name, secret, sealed)
     },
     async checkTotp(name, code) {
       for (let tries = 0; tries < writeTriesMax; tries++) {
