@@ -35,8 +35,9 @@ export async function startSignInProvider(): Promise<SignInProvider> {
 
   const server = createServer(async (request, reply) => {
     const { pathname, searchParams } = new URL(request.url!, 'http://localhost')
-    const json = (value: unknown, status = 200) =>
+    const json = (value: unknown, status = 200): void => {
       reply.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+    }
     if (pathname === '/.well-known/openid-configuration') {
       return json({
         issuer: provider.url,
@@ -63,7 +64,7 @@ export async function startSignInProvider(): Promise<SignInProvider> {
       const back = new URL(redirectUri)
       const parameters = without({ code, state: searchParams.get('state')!, iss: provider.url, ...provider.answer })
       for (const [name, value] of Object.entries(parameters)) back.searchParams.set(name, String(value))
-      return reply.writeHead(302, { location: back.href }).end()
+      return void reply.writeHead(302, { location: back.href }).end()
     }
     if (pathname === '/token' && request.method === 'POST') {
       exchanges++
@@ -105,7 +106,7 @@ export async function startSignInProvider(): Promise<SignInProvider> {
         expires_in: 300,
       })
     }
-    json({}, 404)
+    return json({}, 404)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const provider: SignInProvider = {
