@@ -189,7 +189,8 @@ async function withClients(options: CommonOptions, use: (clients: Clients) => Pr
     const now = Date.now
     const endTokens = (client: string) =>
       endFamily(store, service.issuer, `client:${client}`, now(), service.accessTtl + 60_000)
-    return await use(createClients({ store, configured: service.clients, now, endTokens }))
+    const { clients: configured, profile } = service
+    return await use(createClients({ store, configured, profile, now, endTokens }))
   } finally {
     await store.close()
   }

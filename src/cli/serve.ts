@@ -136,7 +136,8 @@ async function bringUp(
   watch.metrics.inFlight(gate.inFlight)
   const listeners = new Map<string, Listener>()
   opened.push(async () => void (await Promise.all([...listeners.values()].map((listener) => listener.close()))))
-  for (const [key, entry] of entriesOf(config)) listeners.set(key, await open(entry, config, gate))
+  let entries = entriesOf(config)
+  for (const [key, entry] of entries) listeners.set(key, await open(key, entry, config, gate))
   watch.metrics.certificates(() =>
     [...listeners.values()]
       .flatMap(({ certificates }) => certificates)
@@ -155,8 +156,10 @@ async function bringUp(
   })
   opened.push(async () => admin?.close(0))
 
-  function open(entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
-    const request = mountTokenService(entry, to, { service: () => tokenService, now, sink: watch.sink })
+  function open(key: string, entry: ListenSettings, from: Config, to: Gate): Promise<Listener> {
+    // A listener outlives reloads, and what it serves does not.
+    const serves = () => (entries.get(key) ?? entry).serves
+    const request = mountTokenService(serves, to, { service: () => tokenService, now, sink: watch.sink })
     return openWith(entry, from, { request, upgrade: to.upgrade }, to)
   }
 
@@ -207,7 +210,7 @@ async function bringUp(
     try {
       for (const [key, entry] of entriesOf(next)) {
         const old = listeners.get(key)
-        if (old === undefined) added.set(key, await open(entry, next, gate))
+        if (old === undefined) added.set(key, await open(key, entry, next, gate))
         else {
           await old.update(entry, connectionRules(next))
           changed.push(key)
@@ -231,6 +234,7 @@ async function bringUp(
     load = built
     tellDocuments(built, log)
     config = next
+    entries = entriesOf(next)
     await watch.configure(next.settings.telemetry)
     const wanted = entriesOf(next)
     for (const [key, listener] of listeners) {

@@ -29,15 +29,17 @@ export interface MountOptions {
 
 /** The token service before the gate's router, on one listener. What is not for it goes on as ever. */
 export function mountTokenService(
-  { serves }: Pick<ListenSettings, 'serves'>,
+  servesNow: () => ListenSettings['serves'],
   gate: Pick<Gate, 'request'>,
   { service: current, now, sink }: MountOptions,
 ): Gate['request'] {
-  if (serves === 'apis') return gate.request
   return (request, reply, peer) => {
     const service = current()
+    // Off by default: then this is the whole cost.
+    if (service === undefined) return gate.request(request, reply, peer)
+    const serves = servesNow()
     const target = request.url ?? ''
-    if (service === undefined || !(serves === 'tokenService' || service.takes(target))) {
+    if (serves === 'apis' || !(serves === 'tokenService' || service.takes(target))) {
       gate.request(request, reply, peer)
       return
     }

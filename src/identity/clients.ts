@@ -2,7 +2,13 @@ import { hash, randomBytes } from 'node:crypto'
 import type { AdapterPayload } from 'oidc-provider'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
-import { type ClientSettings, clientName, clientShape, type GrantName } from '../config/token-service.ts'
+import {
+  type ClientSettings,
+  clientName,
+  clientShape,
+  type GrantName,
+  type TokenServiceSettings,
+} from '../config/token-service.ts'
 import { base62, constantTimeEqual } from '../credentials/secret.ts'
 import type { Store, Value } from '../store/store.ts'
 
@@ -58,6 +64,8 @@ interface StoredClient {
 export interface ClientsOptions {
   readonly store: Store
   readonly configured: Readonly<Record<string, ClientSettings>>
+  /** `fapi2`: no secrets, and no token that is not bound to a key (FAPI 2.0 Security Profile, 5.3.2.1). */
+  readonly profile?: TokenServiceSettings['profile']
   readonly now: Clock
   /** Ends all tokens of a client, in every process. */
   readonly endTokens: (client: string) => Promise<void>
@@ -75,8 +83,12 @@ const grantTypes: Readonly<Record<GrantName, string>> = {
   token_exchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
 }
 
-export function createClients({ store, configured, now, endTokens }: ClientsOptions): ClientDirectory {
-  for (const [id, settings] of Object.entries(configured)) checkClient(settings, `tokenService.clients.${id}`, true)
+export function createClients({ store, configured, profile, now, endTokens }: ClientsOptions): ClientDirectory {
+  const strict = profile === 'fapi2'
+  for (const [id, settings] of Object.entries(configured)) {
+    checkClient(settings, `tokenService.clients.${id}`, true)
+    if (strict) checkStrict(settings, `tokenService.clients.${id}`)
+  }
 
   async function stored(id: string): Promise<StoredClient | undefined> {
     if (!clientName.safeParse(id).success) return undefined
@@ -112,12 +124,13 @@ export function createClients({ store, configured, now, endTokens }: ClientsOpti
     async metadata(id) {
       const own = ofConfiguration(id)
       if (own !== undefined) {
-        return metadataOf(id, own, own.secret === undefined ? [] : [{ hash: hashOf(own.secret) }])
+        return metadataOf(id, bounded(own, strict), own.secret === undefined ? [] : [{ hash: hashOf(own.secret) }])
       }
       const record = await stored(id)
       if (record === undefined || record.revokedAt !== undefined) return undefined
       const hashes = record.hash === undefined ? [] : [{ hash: record.hash }]
-      return metadataOf(id, record.settings, record.previous === undefined ? hashes : [...hashes, record.previous])
+      const all = record.previous === undefined ? hashes : [...hashes, record.previous]
+      return metadataOf(id, bounded(record.settings, strict), all)
     },
     async create(id, input) {
       if (!clientName.safeParse(id).success) {
@@ -132,6 +145,7 @@ export function createClients({ store, configured, now, endTokens }: ClientsOpti
       }
       const { secret: _, ...settings } = parsed.data
       checkClient(settings, `client ${id}`, false)
+      if (strict) checkStrict(settings, `client ${id}`)
       const secret = settings.auth === 'secret' ? newSecret() : undefined
       const record: StoredClient = {
         id,
@@ -262,6 +276,18 @@ function checkClient(
     if (native && !/^(https?|javascript|vbscript|data|blob|file|about):$/.test(protocol)) continue
     complain(`redirects[${index}]: ${protocol}//… would give codes away`, 'use https; http on loopback only')
   }
+}
+
+function checkStrict({ auth }: StoredSettings, at: string): void {
+  if (auth === 'private_key_jwt' || auth === 'mtls') return
+  throw new ConfigError('P1062', `${at}: \`auth: ${auth}\` is not for the profile fapi2`, {
+    hint: 'auth: private_key_jwt with `jwks`, or auth: mtls with `certificate`',
+  })
+}
+
+/** Where every token must be bound, one that does not say how is bound by DPoP. */
+function bounded(settings: StoredSettings, strict: boolean): StoredSettings {
+  return strict && settings.bound === undefined ? { ...settings, bound: 'dpop' } : settings
 }
 
 function shownConfigured(id: string, { secret: _, ...settings }: ClientSettings): Client {

@@ -71,6 +71,7 @@ export function createFront(options: FrontOptions): Front {
   const mount = pathname === '/' ? '' : pathname
   // RFC 8414, 3.1: between the host and the path; OpenID Connect Discovery, 4: behind the path.
   const insertedMetadata = `/.well-known/oauth-authorization-server${mount}`
+  const prefix = `${mount}/`
   /** Where clients proved themselves of late: what others guess does not shut them out. */
   const known = new Lru<string, number>({ entriesMax: knownMax })
   const alone = createMemoryCounters({ now })
@@ -83,7 +84,7 @@ export function createFront(options: FrontOptions): Front {
   function pathOf(target: string): string | undefined {
     const path = target.split('?', 1)[0]!
     if (path === insertedMetadata) return '/.well-known/oauth-authorization-server'
-    return path.startsWith(`${mount}/`) ? path.slice(mount.length) : undefined
+    return path.startsWith(prefix) ? path.slice(mount.length) : undefined
   }
 
   function handle(request: IncomingMessage, response: ServerResponse, from: From): void {
@@ -220,7 +221,9 @@ export function createFront(options: FrontOptions): Front {
   }
 
   return {
-    takes: (target) => pathOf(target) !== undefined,
+    // Asked of every request to the gate: most differ from ours in their first letters.
+    takes: (target) =>
+      target.startsWith(prefix) || (target.startsWith(insertedMetadata) && pathOf(target) !== undefined),
     handle,
     routeOf(target) {
       const path = pathOf(target)

@@ -29,6 +29,11 @@ export function withIssuer(settings: TokenServiceSettings, listen: readonly List
       hint: 'put it below a path, as in https://api.example.com/oauth, or on a listener of its own: listen: [{ port: 9444, serves: tokenService }]',
     })
   }
+  if (settings.profile === 'fapi2' && settings.signing === 'RS256') {
+    throw new ConfigError('P1062', 'tokenService.signing: RS256 is not for the profile fapi2', {
+      hint: 'ES256, PS256 or EdDSA (FAPI 2.0 Security Profile, 5.4.1)',
+    })
+  }
   return { ...settings, issuer }
 }
 

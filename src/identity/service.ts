@@ -85,6 +85,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   const clients = createClients({
     store,
     configured: settings.clients,
+    profile: settings.profile,
     now,
     endTokens: (client) => endFamily(store, issuer, `client:${client}`, now(), tokenMs),
   })
