@@ -19,6 +19,7 @@ export function command(): Command {
         ['portcullis keys list', 'what there is for which purpose; never a key'],
         ['portcullis keys rotate', 'new keys seal from now on; old ones go on opening'],
         ['portcullis keys rotate identity/cookies --grace 7d', 'and are destroyed after a week'],
+        ['portcullis keys rotate signing', 'the next key of the token service; it signs when others have fetched it'],
         ['portcullis keys destroy field/shop/cardNumber --yes', 'what they sealed never opens again'],
         ['portcullis keys reseal --from old.key', 'the configuration names a new master key: seal the vault with it'],
       ]),
@@ -28,6 +29,8 @@ export function command(): Command {
     newCommand('rotate', 'make new keys, which seal from now on')
       .argument('[purpose...]', 'from `portcullis keys list` (default: every purpose but those of look-ups)')
       .option('--grace <duration>', 'how long old keys still open; then they are destroyed (default: never)')
+      .option('--now', 'signing: the new key signs at once, though others may not have fetched it yet')
+      .option('--drop', 'signing: end the old keys at once, with every token they signed')
       .action(run((purposes: string[], options: RotateOptions) => rotate(purposes, options))),
   )
   keys.addCommand(
@@ -48,6 +51,8 @@ export function command(): Command {
 
 interface RotateOptions extends CommonOptions {
   readonly grace?: string
+  readonly now?: boolean
+  readonly drop?: boolean
 }
 
 interface DestroyOptions extends CommonOptions {
@@ -80,16 +85,31 @@ async function list(options: CommonOptions): Promise<ExitCode> {
   })
 }
 
+/** The keys that the token service signs with: not sealed by a purpose, but pairs that others know the half of. */
+const signing = 'signing'
 /** Values under these keys are found by being equal: a new key would not find what an old one sealed. */
 const lookups = 'lookup/'
 
 async function rotate(asked: readonly string[], options: RotateOptions): Promise<ExitCode> {
   const graceMs = options.grace === undefined ? undefined : durationOf(options.grace, '--grace')
-  return withRing(options, async (ring) => {
+  return withRing(options, async (ring, beside) => {
     const all = (await ring.list()).map(({ purpose }) => purpose)
-    const wanted = asked.length > 0 ? asked : all.filter((purpose) => !purpose.startsWith(lookups))
+    const { tokenService } = beside.config.settings
+    const signs = tokenService !== undefined && (asked.length === 0 || asked.includes(signing))
+    const wanted =
+      asked.length > 0
+        ? asked.filter((purpose) => purpose !== signing || !signs)
+        : all.filter((purpose) => !purpose.startsWith(lookups))
     const rotated: { purpose: string; key: string }[] = []
     const missing: string[] = []
+    if (signs) {
+      const { rotateSigningKeys } = await import('../identity/signing-keys.ts')
+      const { createLogger } = await import('./logger.ts')
+      const log = await createLogger({ level: 'warn' })
+      const world = { store: beside.store, ring, now: Date.now, log, settings: tokenService }
+      const { kid } = await rotateSigningKeys(world, { now: options.now === true, drop: options.drop === true })
+      rotated.push({ purpose: signing, key: kid })
+    }
     for (const purpose of wanted) {
       const key = all.includes(purpose) ? await ring.rotate(purpose, { graceMs }) : undefined
       if (key === undefined) missing.push(purpose)
@@ -172,7 +192,15 @@ async function keyNamed(source: string): Promise<MasterKey> {
   return masterKeyOfText(text, `the variable ${name}`)
 }
 
-async function withRing(options: CommonOptions, use: (ring: KeyRing) => Promise<ExitCode>): Promise<ExitCode> {
+interface Beside {
+  readonly store: Store
+  readonly config: Config
+}
+
+async function withRing(
+  options: CommonOptions,
+  use: (ring: KeyRing, beside: Beside) => Promise<ExitCode>,
+): Promise<ExitCode> {
   return withStore(options, async (store, config) => {
     const [{ masterKeyOf }, { stateDirOf }, { openKeyRing, hasVault }, { createLogger }] = await Promise.all([
       import('./vault.ts'),
@@ -188,7 +216,7 @@ async function withRing(options: CommonOptions, use: (ring: KeyRing) => Promise<
     }
     const ring = await openKeyRing({ store, master, now: Date.now, log: await createLogger({ level: 'warn' }) })
     try {
-      return await use(ring)
+      return await use(ring, { store, config })
     } finally {
       ring.close()
     }
