@@ -166,6 +166,15 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       host.onClose(release)
       return { settings, source: value }
     }
+    const once = <T>(name: string, make: () => T): T => {
+      const { value, release } = share(host.store, name, () => ({ value: make(), close() {} }))
+      host.onClose(release)
+      return value
+    }
+    const { failures: failureRate } = options
+    const failures = once(`failures ${failureRate.count}/${failureRate.windowMs}`, () =>
+      createFailureBudget({ ...host, rate: failureRate }),
+    )
     const bearer = trusted.length === 0 ? undefined : await openBearer(trusted, issuers, host)
     const certificates = methods.includes('mtls') ? mtlsReader(options.mtls, realm) : undefined
     const sessions = methods.includes('session') ? shared('sessions', () => createSessions(host)) : undefined
@@ -184,21 +193,12 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
     }
 
     async function openBearer(names: readonly string[], all: AuthRoot['issuers'], world: Host) {
-      const { store, counters, log, onClose, now, tell, vault } = world
+      const { store, counters, log, onClose, now, vault } = world
       const { revocations, close } = await watchRevocations(store, log)
       onClose(close)
       const nonces = names.some((name) => all[name]!.dpop.nonce)
         ? createProofNonces(await (await vault()).secret('dpop-nonce', 32), now)
         : undefined
-      const once = <T>(name: string, make: () => T): T => {
-        const { value, release } = share(store, name, () => ({ value: make(), close() {} }))
-        onClose(release)
-        return value
-      }
-      const { failures: rate } = options
-      const failures = once(`failures ${rate.count}/${rate.windowMs}`, () =>
-        createFailureBudget({ counters, now, tell, rate }),
-      )
       const work = once('proofs', () => createMemoryCounters({ now, entriesMax: 65_536 }))
       const dpop = createDpopJudge({ realm, counters, work, publicUrl: options.publicUrl })
       const opened = names.map((name) => {
@@ -226,7 +226,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const { settings, source: opened } = source(signIn.issuer)
       const { api, counters, now, tell, log } = host
       const made = createSignIn({
-        ...{ api, counters, now, tell, log, sessions, cookie, publicUrl },
+        ...{ api, counters, now, tell, log, sessions, cookie, publicUrl, failures },
         options: signIn,
         issuer: settings,
         keys: opened.keys,
@@ -293,7 +293,10 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
     }
 
     function sessionReaders(sessions: Sessions, document: ApiDocument): readonly Reader[] {
-      const { origins, header } = options.session
+      const { header } = options.session
+      // Pages that a proxy in front shows under another name are the API's own.
+      const own = options.publicUrl === undefined ? [] : [new URL(options.publicUrl).origin]
+      const origins = [...options.session.origins, ...own]
       const cookies = sessionCookies(document)
       const judge = sessionJudge(sessions, sessionChallenge(realm, cookies[0]!))
       const readers = cookies.map((cookie) => sessionCookieReader(judge, cookie, { origins, forward }))

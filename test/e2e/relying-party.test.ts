@@ -132,22 +132,27 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
         issuers: { main: { issuer: provider.url, audience: 'https://api.example.test', algorithms: ['ES256'] } },
       },
       env: { SIGN_IN_SECRET: provider.client.secret },
-      api: {
-        limits: { mode: 'off' },
-        auth: {
-          methods: ['main'],
-          signIn: {
-            issuer: 'main',
-            clientId: provider.client.id,
-            clientSecret: '${SIGN_IN_SECRET}',
-            scopes: ['mail.read'],
-            afterSignOut: '/bye',
-          },
-          stepUp: [{ match: 'op:openSafe', acr: 'mfa', maxAge: '5m' }],
-        },
-        authorize: { roles: { editor: ['read', 'write'] } },
-      },
+      api: apiWith('1000/min'),
     })
+  }
+
+  function apiWith(failures: string) {
+    return {
+      limits: { mode: 'off' },
+      auth: {
+        methods: ['main'],
+        failures,
+        signIn: {
+          issuer: 'main',
+          clientId: provider.client.id,
+          clientSecret: '${SIGN_IN_SECRET}',
+          scopes: ['mail.read'],
+          afterSignOut: '/bye',
+        },
+        stepUp: [{ match: 'op:openSafe', acr: 'mfa', maxAge: '5m' }],
+      },
+      authorize: { roles: { editor: ['read', 'write'] } },
+    }
   }
 
   beforeEach(() => {
@@ -363,6 +368,22 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     expect(Object.fromEntries(provider.asked())).toMatchObject({ acr_values: 'mfa', max_age: '300' })
     expect(done).toMatchObject({ status: 303, location: '/safe' })
     expect((await browser.open(`${gate.url}/safe`)).status).toBe(200)
+  })
+
+  test('answers from one network that do not fit are refused without a look at them after so many', async () => {
+    await other.reload({ api: apiWith('3/min') })
+    const before = provider.exchanges()
+    const outcomes: (string | undefined)[] = []
+    for (let i = 0; i < 5; i++) {
+      const away = await browser.open(`${other.url}/mail`)
+      const back = new URL((await browser.open(away.location)).location)
+      back.searchParams.set('code', 'guessed')
+      outcomes.push((await browser.open(back.href)).code)
+    }
+    expect(outcomes.slice(0, 3)).toEqual(Array.from({ length: 3 }, () => 'auth.sign-in-refused'))
+    expect(outcomes.at(-1)).toBe('auth.token-flood')
+    expect(provider.exchanges() - before).toBeLessThan(5)
+    await other.reload({ api: apiWith('1000/min') })
   })
 
   test('signing out ends the session here and leads to the issuer, and no other site can do it', async () => {

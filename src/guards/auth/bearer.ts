@@ -2,12 +2,12 @@ import { hash } from 'node:crypto'
 import { Lru } from '../../base/lru.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Peer } from '../../gate/peer.ts'
-import { type Denial, denial } from '../../gate/verdict.ts'
+import type { Denial } from '../../gate/verdict.ts'
 import { IssuerUnreachable } from './ask.ts'
 import { because } from './challenge.ts'
 import type { Judged } from './contract.ts'
 import type { DpopJudge } from './dpop.ts'
-import type { FailureBudget } from './failures.ts'
+import { type FailureBudget, floodRefusal } from './failures.ts'
 import type { Issuer, TokenRefusals, Verified } from './issuer.ts'
 import { type Jws, parseJws } from './jws.ts'
 import type { Revocations } from './revocations.ts'
@@ -211,15 +211,9 @@ export function createBearerJudge({ issuers, refusals, revocations, dpop, failur
     },
     judge(shown, exchange) {
       const seconds = failures.spentFor(exchange.address)
-      return seconds === undefined ? counted(judgeAny(shown, exchange), exchange) : flooded(seconds)
+      return seconds === undefined ? counted(judgeAny(shown, exchange), exchange) : floodRefusal(seconds)
     },
   }
-}
-
-function flooded(seconds: number): Denial {
-  return denial(429, 'auth.token-flood', 'Too many wrong tokens came from this network. Try again later.', {
-    headers: { 'Retry-After': String(seconds) },
-  })
 }
 
 /** That an issuer could not be asked weighs more than that another one does not know the token. */

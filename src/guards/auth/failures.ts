@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Tell } from '../../base/events.ts'
 import { clientNetwork } from '../../base/ip.ts'
 import { Lru } from '../../base/lru.ts'
+import { type Denial, denial } from '../../gate/verdict.ts'
 import { type Counters, CountersUnavailable, type Rate, type Taken } from '../../store/counters.ts'
 import { createMemoryCounters } from '../../store/counters-memory.ts'
 
@@ -21,6 +22,13 @@ export interface FailureOptions {
   readonly now: Clock
   readonly tell: Tell
   readonly rate: Rate
+}
+
+/** The answer while a network's budget is spent. */
+export function floodRefusal(seconds: number): Denial {
+  return denial(429, 'auth.token-flood', 'Too many wrong tokens came from this network. Try again later.', {
+    headers: { 'Retry-After': String(seconds) },
+  })
 }
 
 const networksMax = 65_536

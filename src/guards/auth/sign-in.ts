@@ -13,6 +13,7 @@ import { type Counters, CountersUnavailable } from '../../store/counters.ts'
 import type { Value } from '../../store/store.ts'
 import { IssuerUnreachable } from './ask.ts'
 import { because, unencrypted } from './challenge.ts'
+import { type FailureBudget, floodRefusal } from './failures.ts'
 import { type IssuerSettings, rolesIn } from './issuer.ts'
 import { parseJws, verifyJws } from './jws.ts'
 import type { KeySet } from './key-set.ts'
@@ -81,6 +82,8 @@ export interface SignInWorld {
   /** 32 bytes that all gates of a store share. */
   readonly secret: Uint8Array
   readonly counters: Counters
+  /** What one network may get wrong: each try asks the issuer. */
+  readonly failures: FailureBudget
   readonly now: () => number
   readonly tell: Tell
   readonly log: Logger
@@ -99,7 +102,7 @@ const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const logoutAlgorithms = new Set(['RS256', 'PS256', 'ES256', 'EdDSA'])
 
 export function createSignIn(world: SignInWorld): SignIn {
-  const { api, options, issuer, sessions, publicUrl, counters, now, tell, log } = world
+  const { api, options, issuer, sessions, publicUrl, counters, failures, now, tell, log } = world
   const states = createSignInStates(world.secret, `sign-in ${api}`)
   const client = createSignInClient({
     issuer: issuer.issuer,
@@ -126,6 +129,7 @@ export function createSignIn(world: SignInWorld): SignIn {
   const foreign = denial(403, 'auth.session-cross-site', 'This page may not be used from another web site.')
 
   function refuse(exchange: Exchange, reason: string, more: Readonly<Record<string, string | undefined>> = {}): Denial {
+    failures.count(exchange.address)
     tell({ event: 'sign-in.refused', address: exchange.address, detail: { api, reason, ...more } })
     return because(refused, { reason, ...more })
   }
@@ -184,6 +188,8 @@ export function createSignIn(world: SignInWorld): SignIn {
   /** Back from the issuer: the answer is believed only where everything fits what was asked. */
   async function callback(exchange: Exchange): Promise<Verdict> {
     if (!exchange.peer.encrypted) return unencrypted
+    const seconds = failures.spentFor(exchange.address)
+    if (seconds !== undefined) return floodRefusal(seconds)
     const query = exchange.query()
     if (new Set(query.map(([name]) => name)).size !== query.length) return refuse(exchange, 'parameters')
     const sealed = query.find(([name]) => name === 'state')?.[1]
@@ -270,8 +276,11 @@ export function createSignIn(world: SignInWorld): SignIn {
   /** The issuer itself says that somebody has signed out (OpenID Connect Back-Channel Logout 1.0, 2.6). */
   async function backChannel(exchange: Exchange): Promise<Verdict> {
     const form = new URLSearchParams(exchange.requestBody?.toString('utf8') ?? '')
+    const seconds = failures.spentFor(exchange.address)
+    if (seconds !== undefined) return floodRefusal(seconds)
     const reason = await endSessionsOf(form.get('logout_token') ?? '')
     if (reason === undefined) return { kind: 'answer', status: 200, headers: { 'cache-control': 'no-store' } }
+    failures.count(exchange.address)
     tell({ event: 'sign-in.logout-refused', address: exchange.address, detail: { api, reason } })
     return denial(400, 'auth.logout-refused', 'The logout token is not accepted.', { evidence: { reason } })
   }
