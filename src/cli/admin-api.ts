@@ -78,7 +78,12 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
     ...grantRoutes(createGrants({ store, now }), now),
     ...peopleRoutes(accounts),
     ...clientRoutes(service),
-    ...endRoutes({ sessions, service, revokeToken: (from, jti, ttlMs) => revokeToken(store, from, jti, ttlMs) }),
+    ...endRoutes({
+      sessions,
+      service,
+      issuers: () => issuerUrls(options.served().config, service()),
+      revokeToken: (from, jti, ttlMs) => revokeToken(store, from, jti, ttlMs),
+    }),
     ...vaultRoutes({
       vault,
       service,
@@ -151,6 +156,12 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
       keys.close()
     },
   }
+}
+
+function issuerUrls(config: Config, service: TokenService | undefined): string[] {
+  const issuers = Object.values((config.raw(['issuers']) ?? {}) as Record<string, { issuer?: unknown }>)
+  const urls = issuers.flatMap(({ issuer }) => (typeof issuer === 'string' ? [issuer] : []))
+  return [...new Set([...urls, ...(service === undefined ? [] : [service.issuer])])]
 }
 
 /** What stands before the administration: the same guards as before any API, with options of its own. */

@@ -6,6 +6,8 @@ export interface EndRoutesOptions {
   readonly sessions: Sessions
   /** Of this process, where it has one. */
   readonly service: () => TokenService | undefined
+  /** The issuers at which people sign in to APIs, by URL. */
+  readonly issuers: () => readonly string[]
   /** Refuses one token of an issuer from now on. */
   readonly revokeToken: (issuer: string, jti: string, ttlMs: number) => Promise<void>
 }
@@ -14,7 +16,7 @@ export interface EndRoutesOptions {
 const tokenMsMax = 31 * 86_400_000
 
 /** Ending what somebody is signed in to: sessions and tokens, by subject, by client, or one token. */
-export function adminRoutes({ sessions, service, revokeToken }: EndRoutesOptions): AdminRoute[] {
+export function adminRoutes({ sessions, service, issuers, revokeToken }: EndRoutesOptions): AdminRoute[] {
   return [
     {
       operation: 'endAccess',
@@ -24,8 +26,9 @@ export function adminRoutes({ sessions, service, revokeToken }: EndRoutesOptions
         const tokens = service()
         const ended = { sessions: 0, tokens: false }
         if (subject !== undefined) {
-          ended.sessions =
-            (await sessions.revokeTagged(`admin:${subject}`)) + (await sessions.revokeTagged(`subject:${subject}`))
+          // As those who make sessions tag them: this API, the sign-in pages, the gate as a client of issuers.
+          const tags = [`admin:${subject}`, `subject:${subject}`, ...issuers().map((url) => `sub\0${url}\0${subject}`)]
+          for (const tag of tags) ended.sessions += await sessions.revokeTagged(tag)
           if (tokens !== undefined) {
             await tokens.grants.revokeSubject(subject)
             ended.tokens = true
