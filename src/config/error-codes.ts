@@ -238,7 +238,7 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'Rights are incomplete',
     help: '`authorize.permissions` says what operations need, `authorize.roles` says who has it: the first is of no use without the second. An entry of `allow` or `deny` names a subject, or `role:`, `app:`, `scope:`, `via:`, `sub:` followed by a name, or `*`.',
   },
-  P1411: {
+  P1412: {
     title: 'Cedar policies cannot be used',
     help: '`authorize.cedar.policies` names a file or a folder of `*.cedar` files. What is wrong with them is told with its line: they are parsed when the gate starts and, with `authorize.cedar.schema`, validated. Every policy needs an id of its own (`@id("…")`); templates are not supported.',
   },

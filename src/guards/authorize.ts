@@ -34,7 +34,10 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
     const rules = options.rules
       .map((entry, index) => prepareRule(entry, `authorize.rules[${index}]`, scope))
       .filter(({ entry }) => entry.mode !== 'off')
-    const owned = ownerRules(rules.flatMap(ownerRuleOf), host)
+    const owned = ownerRules(
+      rules.flatMap((rule) => ownerRuleOf(rule, options.mode === 'observe')),
+      host,
+    )
     const cedar =
       options.cedar === undefined || options.cedar.mode === 'off'
         ? undefined
@@ -69,10 +72,10 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
   },
 }
 
-function ownerRuleOf({ entry, at, exempt }: PreparedRule): OwnerRule[] {
+function ownerRuleOf({ entry, at, exempt }: PreparedRule, observed: boolean): OwnerRule[] {
   const { owner, match, mode } = entry
   if (owner === undefined || mode === 'off') return []
-  return [{ at, match, mode, unless: exempt, options: { ...entry, owner } }]
+  return [{ at, match, mode: observed ? 'observe' : mode, unless: exempt, options: { ...entry, owner } }]
 }
 
 function stepsOf(
@@ -90,12 +93,19 @@ function stepsOf(
   const head = rights.filter(({ readsBody }) => readsBody !== true)
   const body = rights.filter(({ readsBody }) => readsBody === true)
   const seesBody = body.length > 0 || owner?.requestBody !== undefined
-  const requestHead = inOrder([judging(head, unknown, note), owner?.requestHead])
+  const judgeBody = judging(body, unknown, note)
+  // What becomes another protocol has no body to wait for: then there is none.
+  const judgeUpgrade: Step = (exchange) => (exchange.upgrade === undefined ? undefined : judgeBody(exchange))
+  const requestHead = inOrder([
+    judging(head, unknown, note),
+    body.length === 0 ? undefined : judgeUpgrade,
+    owner?.requestHead,
+  ])
   if (!seesBody) return { ...owner, requestHead }
   return {
     ...owner,
     requestHead,
-    requestBody: inOrder([judging(body, unknown, note), owner?.requestBody]),
+    requestBody: inOrder([judgeBody, owner?.requestBody]),
     readsRequestBody: body.length > 0 ? () => true : (owner?.readsRequestBody ?? (() => true)),
   }
 }

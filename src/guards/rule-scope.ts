@@ -6,7 +6,7 @@ import type { Exchange } from '../gate/exchange.ts'
 import { parseQuery } from '../http/query.ts'
 import type { Operation } from '../openapi/operation.ts'
 import { templateNames } from '../openapi/paths.ts'
-import { compileRule, compileValue, type Name, RuleError, type RuleScope } from '../rules/index.ts'
+import { compileRule, compileValue, type Name, RuleError, type RuleScope, unreadable } from '../rules/index.ts'
 
 /*
  * What rules can ask of a request. The facts are the exchange itself, so that no object is made to ask.
@@ -198,7 +198,9 @@ function claimReader(path: readonly string[]): (exchange: Exchange) => unknown {
 function walk(value: unknown, path: readonly string[], from: number): unknown {
   let at = value
   for (let i = from; i < path.length; i++) {
-    if (typeof at !== 'object' || at === null || Array.isArray(at) || !Object.hasOwn(at, path[i]!)) return undefined
+    // Of which of its items would be the question.
+    if (Array.isArray(at)) return unreadable
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, path[i]!)) return at === unreadable ? at : undefined
     at = (at as Readonly<Record<string, unknown>>)[path[i]!]
   }
   return at
@@ -216,16 +218,16 @@ export function pathNamesOf(operation: Operation): readonly string[] {
   return names
 }
 
-function pathReader(name: string): (exchange: Exchange) => string | undefined {
+function pathReader(name: string): (exchange: Exchange) => unknown {
   return ({ operation, pathValues }) => {
     const index = pathNamesOf(operation).indexOf(name)
-    return index === -1 ? undefined : decoded(pathValues[index])
+    return index === -1 ? undefined : (decoded(pathValues[index]!) ?? unreadable)
   }
 }
 
-/** A path value as the upstream will read it. */
-export function decoded(value: string | undefined): string | undefined {
-  if (value === undefined || !value.includes('%')) return value
+/** A path value as the upstream will read it; `undefined` where it is no UTF-8. */
+export function decoded(value: string): string | undefined {
+  if (!value.includes('%')) return value
   try {
     return decodeURIComponent(value)
   } catch {
@@ -234,13 +236,13 @@ export function decoded(value: string | undefined): string | undefined {
 }
 
 /** A parameter that stands there twice has no value that everybody would agree on. */
-function queryReader(name: string): (exchange: Exchange) => string | undefined {
+function queryReader(name: string): (exchange: Exchange) => unknown {
   return (exchange) => {
     const pairs = exchange.query()
     let found: string | undefined
     for (let i = 0; i < pairs.length; i++) {
       if (pairs[i]![0] !== name) continue
-      if (found !== undefined) return undefined
+      if (found !== undefined) return unreadable
       found = pairs[i]![1]
     }
     return found
@@ -252,7 +254,7 @@ function headerReader(written: string): (exchange: Exchange) => string | undefin
   return ({ headers }) => textOf(headers[name])
 }
 
-/** The body as data. What cannot be read is not there; refusing it for that is for others. */
+/** The body as data: JSON or a form. Of any other nobody can say what is not in it. */
 function bodyOf(exchange: Exchange): unknown {
   const { requestBody, headers } = exchange
   if (requestBody === undefined || requestBody.length === 0) return undefined
@@ -261,13 +263,13 @@ function bodyOf(exchange: Exchange): unknown {
     if (/^application\/(?:json|[\w.+-]+\+json)\s*(?:;|$)/i.test(type)) return exchange.json()
     if (/^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(type)) return formOf(requestBody)
   } catch {
-    return undefined
+    return unreadable
   }
-  return undefined
+  return unreadable
 }
 
-function formOf(body: Buffer): Readonly<Record<string, string | undefined>> {
-  const fields: Record<string, string | undefined> = Object.create(null)
-  for (const [name, value] of parseQuery(body.toString('utf8'))) fields[name] = name in fields ? undefined : value
+function formOf(body: Buffer): Readonly<Record<string, unknown>> {
+  const fields: Record<string, unknown> = Object.create(null)
+  for (const [name, value] of parseQuery(body.toString('utf8'))) fields[name] = name in fields ? unreadable : value
   return fields
 }

@@ -16,7 +16,7 @@ import {
   type RangeNode,
   type TwoSidedNode,
 } from './parser.ts'
-import type { Kind, RuleScope } from './scope.ts'
+import { type Kind, type RuleScope, unreadable } from './scope.ts'
 import { type Compiled, type Context, compileRead, namesIn, type Read, wrong } from './values.ts'
 
 /** `undefined`: it cannot be told, because a value is not there or is of another kind than it is compared with. */
@@ -248,7 +248,8 @@ function presence<F>({ name, args, ...node }: CallNode, context: Context<F>): Te
   const { read } = compileRead(of!, context)
   return (facts) => {
     const value = read(facts)
-    return value !== undefined && value !== null
+    // Whether a null is something or nothing depends on who reads it.
+    return value === undefined ? false : value === null || value === unreadable ? undefined : true
   }
 }
 
@@ -370,9 +371,7 @@ function ofTwo<F>(op: CompareOp, left: Read<F>, right: Read<F>): Test<F> {
       const a = left(facts)
       const b = right(facts)
       // Objects and lists are not compared; two absent values are not the same one.
-      if (typeof a !== typeof b || (typeof a !== 'string' && typeof a !== 'number' && typeof a !== 'boolean')) {
-        return undefined
-      }
+      if (typeof a !== typeof b || !isPlain(a)) return undefined
       return (a === b) === wanted
     }
   }
@@ -427,8 +426,13 @@ function membership<F>(node: TwoSidedNode, context: Context<F>): Test<F> {
   const item = left.read
   return (facts) => {
     const value = item(facts)
-    return value === undefined || value === null ? undefined : holds(read(facts), value)
+    // An object is equal to no other, which is no reason to say that it is not in the list.
+    return isPlain(value) ? holds(read(facts), value) : undefined
   }
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 }
 
 /** Whether a set or a list holds a value; `undefined` where it is neither. */

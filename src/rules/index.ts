@@ -4,4 +4,4 @@
  */
 export { compileRule, compileValue, type Failure, type Rule, type Value, type Wants } from './compile.ts'
 export { RuleError } from './rule-error.ts'
-export type { Kind, Name, RuleScope } from './scope.ts'
+export { type Kind, type Name, type RuleScope, unreadable } from './scope.ts'

@@ -21,9 +21,15 @@ export type Kind =
 /** One thing that a rule can ask for. */
 export interface Name<F> {
   readonly kind: Kind
-  /** `undefined`: it is not there. Must not throw, and give the same for the same facts. */
+  /**
+   * `undefined`: it is not there. `unreadable`: it is there, but nobody can say what it is. Must not throw, and give the same
+   * for the same facts.
+   */
   readonly read: (facts: F) => unknown
 }
+
+/** In place of a value that different readers would read differently: no condition on it, nor on its presence, can be told. */
+export const unreadable: unique symbol = Symbol('unreadable')
 
 /** All that rules can ask for of some kind of facts. */
 export interface RuleScope<F> {

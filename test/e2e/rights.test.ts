@@ -485,7 +485,7 @@ when { context.hour >= 8 && context.hour < 18 && context.body.amount <= 100 };
     await expect(
       gate.reload({ api, files: { 'rights/shop.cedar': '\n\npermit (principal, action, resource) when { 1 == };' } }),
     ).rejects.toMatchObject({
-      errors: [{ code: 'P1411', place: { file: expect.stringContaining('shop.cedar'), line: 3, column: 50 } }],
+      errors: [{ code: 'P1412', place: { file: expect.stringContaining('shop.cedar'), line: 3, column: 50 } }],
     })
     expect(await said('/orders/7', clerk)).toBe('200')
     await gate.reload({ api, files: { 'rights/shop.cedar': 'forbid (principal, action, resource);' } })

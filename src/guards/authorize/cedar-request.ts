@@ -1,7 +1,7 @@
 import { localTime } from '../../base/local-time.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
-import type { RuleScope } from '../../rules/index.ts'
+import { type RuleScope, unreadable } from '../../rules/index.ts'
 import { decoded, pathNamesOf } from '../rule-scope.ts'
 import type { Uses } from './cedar-uses.ts'
 
@@ -26,7 +26,8 @@ export interface CedarUid {
 
 /** One word below `context`. */
 interface ContextPart {
-  readonly read: (exchange: Exchange) => CedarValue | undefined
+  /** `unreadable`: readers would differ on what it is, so that nothing can be decided by it. */
+  readonly read: (exchange: Exchange) => CedarValue | undefined | typeof unreadable
   /** What a decision depends on besides the principal; `undefined`: it cannot be kept. */
   readonly key: ((exchange: Exchange) => string) | undefined
 }
@@ -80,15 +81,32 @@ export function contextParts(scope: RuleScope<Exchange>, timeZone: string): Read
         key: undefined,
       },
     ],
-    ['body', { read: (exchange) => cedarValue(bodyOf([]).read(exchange)), key: undefined }],
+    [
+      'body',
+      {
+        read: (exchange) => {
+          const body = bodyOf([]).read(exchange)
+          return body === unreadable ? unreadable : cedarValue(body, {})
+        },
+        key: undefined,
+      },
+    ],
   ])
+}
+
+/** A word of the context that readers would differ on. */
+export class Unreadable {
+  readonly word: string
+  constructor(word: string) {
+    this.word = word
+  }
 }
 
 /** The context of a request, as far as it is looked at. */
 export function contextReader(
   { context, claims }: Uses,
   parts: ReadonlyMap<string, ContextPart>,
-): (exchange: Exchange) => Readonly<Record<string, CedarValue>> {
+): (exchange: Exchange) => Readonly<Record<string, CedarValue>> | Unreadable {
   const some: ContextPart = { read: ({ principal }) => claimsOf(principal, claims), key: undefined }
   const chosen = [...parts]
     .filter(([name]) => context === undefined || context.has(name))
@@ -97,6 +115,7 @@ export function contextReader(
     const record: Record<string, CedarValue> = {}
     for (const [name, { read }] of chosen) {
       const value = read(exchange)
+      if (value === unreadable) return new Unreadable(name)
       if (value !== undefined) record[name] = value
     }
     return record
@@ -176,7 +195,7 @@ function claimsOf(principal: Principal | undefined, chosen?: ReadonlySet<string>
   if (chosen === undefined) return cedarValue(claims) ?? {}
   const record: Record<string, CedarValue> = {}
   for (const name of chosen) {
-    const value = isPlain(name) && Object.hasOwn(claims, name) ? cedarValue(claims[name], 1) : undefined
+    const value = isPlain(name) && Object.hasOwn(claims, name) ? cedarValue(claims[name], undefined, 1) : undefined
     if (value !== undefined) record[name] = value
   }
   return record
@@ -185,21 +204,19 @@ function claimsOf(principal: Principal | undefined, chosen?: ReadonlySet<string>
 function pathRecord({ operation, pathValues }: Exchange): Readonly<Record<string, string>> {
   const record: Record<string, string> = {}
   for (const [index, name] of pathNamesOf(operation).entries()) {
-    const value = decoded(pathValues[index])
-    if (value !== undefined && isPlain(name)) record[name] = value
+    const written = pathValues[index]
+    // What is no UTF-8 stands there as it was written: it is not the same as anything that is.
+    if (written !== undefined && isPlain(name)) record[name] = decoded(written) ?? written
   }
   return record
 }
 
-/** A parameter that stands there twice has no value that everybody would agree on. */
-function queryRecord(exchange: Exchange): CedarValue {
+function queryRecord(exchange: Exchange): CedarValue | typeof unreadable {
   const record: Record<string, string> = {}
-  const several = new Set<string>()
   for (const [name, value] of exchange.query()) {
-    if (Object.hasOwn(record, name)) several.add(name)
-    if (isPlain(name)) record[name] = value
+    if (Object.hasOwn(record, name) || !isPlain(name)) return unreadable
+    record[name] = value
   }
-  for (const name of several) delete record[name]
   return record
 }
 
@@ -208,17 +225,28 @@ function isPlain(name: string): boolean {
   return !name.startsWith('__')
 }
 
-/** What of any data Cedar has a kind for: text, whole numbers, truth values, lists and records. The rest is not there. */
-export function cedarValue(value: unknown, depth = 0): CedarValue | undefined {
+/** Beyond it Cedar has no decimal numbers. */
+const decimalMax = 922_337_203_685_476
+
+/**
+ * Any data as Cedar has it: text, whole and decimal numbers, truth values, lists and records. A null is what `none` says,
+ * as long as it says anything: a body that writes a null writes something.
+ */
+export function cedarValue(value: unknown, none?: CedarValue, depth = 0): CedarValue | undefined {
   if (typeof value === 'string' || typeof value === 'boolean') return value
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? value : undefined
-  if (typeof value !== 'object' || value === null || depth > depthMax) return undefined
+  if (typeof value === 'number') {
+    if (Number.isSafeInteger(value)) return value
+    return Math.abs(value) < decimalMax ? { __extn: { fn: 'decimal', arg: value.toFixed(4) } } : String(value)
+  }
+  if (value === null) return none
+  // Too deep or of a kind that JSON does not have: there, and no more can be said of it.
+  if (typeof value !== 'object' || depth > depthMax) return value === undefined ? undefined : {}
   if (Array.isArray(value)) {
-    return value.map((item) => cedarValue(item, depth + 1)).filter((item) => item !== undefined)
+    return value.map((item) => cedarValue(item, none, depth + 1)).filter((item) => item !== undefined)
   }
   const record: Record<string, CedarValue> = {}
   for (const [name, item] of Object.entries(value)) {
-    const read = isPlain(name) ? cedarValue(item, depth + 1) : undefined
+    const read = isPlain(name) ? cedarValue(item, none, depth + 1) : undefined
     if (read !== undefined) record[name] = read
   }
   return record

@@ -138,9 +138,14 @@ describe('policies', () => {
   test('in a folder are read file by file, in the order of their names, "policy10" too', async () => {
     const many = Array.from({ length: 12 }, (_, i) => `// ${i}\nforbid (principal == User::"${i}", action, resource);`)
     const policies = written(['permit (principal, action, resource);', ...many].join('\n'), 'a.cedar')
+    // One that is commented out, and the same once more, have places of their own.
+    writeFileSync(
+      join(policies, '../b.cedar'),
+      '// forbid (principal == User::"10", action, resource);\n\nforbid (principal == User::"10", action, resource);',
+    )
     const call = await gateWith({ policies: policies.slice(0, -'/a.cedar'.length) })
     const refusal = call(exchangeOf(principalOf('10'), { operation: 'read' }))
-    expect(refusal?.evidence).toMatchObject({ policies: ['a.cedar:23'] })
+    expect(refusal?.evidence).toMatchObject({ policies: ['a.cedar:23', 'b.cedar:3'] })
   })
 })
 
@@ -161,7 +166,7 @@ describe('policies that cannot be used', () => {
     expect(error).toBeInstanceOf(ConfigErrors)
     const [first] = (error as ConfigErrors).errors
     expect(first!.message).toMatch(message)
-    expect(first).toMatchObject({ code: 'P1411', place: { file: policies, line, column } })
+    expect(first).toMatchObject({ code: 'P1412', place: { file: policies, line, column } })
   })
 
   test('by their schema are refused with the place in the policy', async () => {
@@ -176,7 +181,7 @@ describe('policies that cannot be used', () => {
     expect(error).toBeInstanceOf(ConfigErrors)
     expect((error as ConfigErrors).errors).toMatchObject([
       {
-        code: 'P1411',
+        code: 'P1412',
         message: expect.stringContaining('subb'),
         place: { file: policies, line: 4 },
         hint: 'did you mean `sub`?',

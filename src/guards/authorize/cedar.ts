@@ -19,6 +19,7 @@ import {
   keyReader,
   principalEntity,
   resourceEntity,
+  Unreadable,
 } from './cedar-request.ts'
 import { type Uses, usesOf } from './cedar-uses.ts'
 import type { Right } from './contract.ts'
@@ -95,6 +96,9 @@ export async function openCedar(
       let last: Decision | undefined
 
       const ask = (exchange: Exchange, caller: Principal): Decision => {
+        const context = contextOf(exchange)
+        if (context instanceof Unreadable)
+          return refusedBy({ rule: 'authorize.cedar', failed: `context.${context.word}`, because: 'unreadable' })
         const principal = merged(principalEntity(caller, types, uses), others)
         const resource = merged(resourceEntity(exchange, types, uses), others)
         const known = others.filter(({ uid }) => !sameUid(uid, principal.uid) && !sameUid(uid, resource.uid))
@@ -104,7 +108,7 @@ export async function openCedar(
           principal: principal.uid,
           action: action.uid,
           resource: resource.uid,
-          context: contextOf(exchange) as Cedar.Context,
+          context: context as Cedar.Context,
           preparsedPolicySetId: set,
           entities: stated.filter(saysSomething) as unknown as Cedar.Entities,
         })
@@ -245,7 +249,7 @@ function parsePolicies(cedar: typeof Cedar, policies: readonly PlacedPolicy[], {
   const staticPolicies = Object.fromEntries(policies.map(({ id, json }) => [id, short(json)]))
   const answer = cedar.preparsePolicySet(name, { staticPolicies })
   // Each of them was parsed before.
-  if (answer.type === 'failure') throw new ConfigError('P1411', answer.errors.map(({ message }) => message).join('; '))
+  if (answer.type === 'failure') throw new ConfigError('P1412', answer.errors.map(({ message }) => message).join('; '))
   host.onClose(() => {
     cedar.preparsePolicySet(name, { staticPolicies: {} })
     freeNames.push(name)
@@ -266,10 +270,7 @@ function readPolicies(cedar: typeof Cedar, path: string, host: Host): readonly P
       wrong.push(...parts.errors.map((error) => complaint(error, file, text, 0)))
       continue
     }
-    let from = 0
-    for (const policy of inTextOrder(text, parts.policies)) {
-      const start = Math.max(0, text.indexOf(policy, from))
-      from = start + policy.length
+    for (const { policy, start } of placedIn(text, parts.policies)) {
       const place = placeIn(file, text, start, start + 1)
       const read = cedar.policyToJson(policy)
       if (read.type === 'failure') {
@@ -280,21 +281,21 @@ function readPolicies(cedar: typeof Cedar, path: string, host: Host): readonly P
       const other = found.get(id)
       if (other !== undefined) {
         const message = `a policy with the id "${id}" stands in line ${other.place.line} of ${other.place.file} too`
-        wrong.push(new ConfigError('P1411', message, { place }))
+        wrong.push(new ConfigError('P1412', message, { place }))
       }
       found.set(id, { id, text: policy, json: read.json, place })
     }
     if (parts.policy_templates.length > 0) {
       const start = Math.max(0, text.indexOf(parts.policy_templates[0]!))
       wrong.push(
-        new ConfigError('P1411', 'a template has nobody who fills it in', {
+        new ConfigError('P1412', 'a template has nobody who fills it in', {
           place: placeIn(file, text, start, start + 1),
           hint: 'write a policy without ?principal and ?resource',
         }),
       )
     }
   }
-  if (found.size > policiesMax) wrong.push(new ConfigError('P1411', `${path}: more than ${policiesMax} policies`))
+  if (found.size > policiesMax) wrong.push(new ConfigError('P1412', `${path}: more than ${policiesMax} policies`))
   if (wrong.length > 0) throw new ConfigErrors(wrong)
   return [...found.values()]
 }
@@ -305,9 +306,9 @@ function policyFiles(path: string): readonly string[] {
     const files = readdirSync(path).filter((name) => name.endsWith('.cedar'))
     if (files.length > 0) return files.sort().map((name) => join(path, name))
   } catch (error) {
-    throw new ConfigError('P1411', `authorize.cedar.policies: ${messageOf(error)}`, { cause: error })
+    throw new ConfigError('P1412', `authorize.cedar.policies: ${messageOf(error)}`, { cause: error })
   }
-  throw new ConfigError('P1411', `authorize.cedar.policies: no file in ${path} ends with .cedar`)
+  throw new ConfigError('P1412', `authorize.cedar.policies: no file in ${path} ends with .cedar`)
 }
 
 function textOf(file: string): string {
@@ -315,17 +316,35 @@ function textOf(file: string): string {
     const text = readFileSync(file, 'utf8')
     if (text.length <= policyBytesMax) return text
   } catch (error) {
-    throw new ConfigError('P1411', `authorize.cedar: ${messageOf(error)}`, { cause: error })
+    throw new ConfigError('P1412', `authorize.cedar: ${messageOf(error)}`, { cause: error })
   }
-  throw new ConfigError('P1411', `authorize.cedar: ${file} is larger than 4 MB`)
+  throw new ConfigError('P1412', `authorize.cedar: ${file} is larger than 4 MB`)
 }
 
-/** The engine gives policies sorted by its own names, "policy10" before "policy2". */
-function inTextOrder(text: string, policies: readonly string[]): readonly string[] {
-  return [...policies]
-    .map((policy) => ({ policy, at: text.indexOf(policy) }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ policy }) => policy)
+/**
+ * Where policies stand in their file, in its order. The engine gives their texts as they are written, but sorted by names of
+ * its own, "policy10" before "policy2".
+ */
+function placedIn(
+  text: string,
+  policies: readonly string[],
+): readonly { readonly policy: string; readonly start: number }[] {
+  const bare = withoutComments(text)
+  // The same policy may stand there twice.
+  const from = new Map<string, number>()
+  const placed = policies.map((policy) => {
+    const start = Math.max(0, bare.indexOf(withoutComments(policy), from.get(policy) ?? 0))
+    from.set(policy, start + 1)
+    return { policy, start }
+  })
+  return placed.sort((a, b) => a.start - b.start)
+}
+
+/** The same text with blanks in place of comments; a policy that is commented out is none. */
+function withoutComments(text: string): string {
+  return text.replace(/"(?:[^"\\]|\\.)*"|\/\/[^\n]*/g, (found) =>
+    found.startsWith('"') ? found : ' '.repeat(found.length),
+  )
 }
 
 /** Checks policies by their schema. Gives the groups that it puts actions into. */
@@ -384,7 +403,7 @@ function readEntities(cedar: typeof Cedar, file: string, host: Host): readonly C
   const entities = jsonOf(file, textOf(file)) as Cedar.Entities
   const parsed = cedar.checkParseEntities({ entities })
   if (parsed.type === 'failure') {
-    throw new ConfigError('P1411', `${file}: ${parsed.errors.map(({ message }) => message).join('; ')}`)
+    throw new ConfigError('P1412', `${file}: ${parsed.errors.map(({ message }) => message).join('; ')}`)
   }
   const plain = (uid: Cedar.EntityUidJson): CedarUid => ('__entity' in uid ? uid.__entity : uid)
   return entities.map(({ uid, attrs, parents }) => ({
@@ -398,7 +417,7 @@ function jsonOf(file: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new ConfigError('P1411', `${file}: ${messageOf(error)}`, { cause: error })
+    throw new ConfigError('P1412', `${file}: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -414,7 +433,7 @@ function complaint(error: Cedar.DetailedError, file: string, text: string, from:
       : placeIn(file, text, at(deepest.start), at(deepest.end))
   const hint = error.help ?? undefined
   const expected = label?.label === null || label?.label === undefined ? '' : `: ${label.label}`
-  return new ConfigError('P1411', `${error.message}${expected}`, { place, ...(hint === undefined ? {} : { hint }) })
+  return new ConfigError('P1412', `${error.message}${expected}`, { place, ...(hint === undefined ? {} : { hint }) })
 }
 
 function placeIn(file: string, text: string, start: number, end: number): Place {
