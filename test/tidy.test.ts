@@ -18,6 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[] | typeof everything>>
   store: ['base', 'config'],
   credentials: ['base', 'config', 'store'],
   vault: ['base', 'config', 'store'],
+  identity: ['base', 'config', 'http', 'vault', 'store', 'credentials'],
   gate: ['base', 'config', 'http', 'openapi', 'traffic', 'store', 'vault'],
   // For callers, in Node and in browsers: nothing of the gate is in it.
   client: [],
