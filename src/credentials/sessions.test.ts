@@ -38,6 +38,24 @@ describe('sessions (N9)', () => {
     })
   })
 
+  test('sessions end by what they were tagged with, and no others', async () => {
+    const make = (tags: readonly string[]) => sessions.create({ subject: 'jo', ttlMs: minute, tags })
+    const [one, two, other, plain] = [
+      await make(['sub jo', 'sid 1']),
+      await make(['sub jo']),
+      await make(['sub jo2']),
+      await make([]),
+    ]
+    expect(await sessions.revokeTagged('sid 1')).toBe(1)
+    expect(await sessions.verify(one)).toEqual(unknown)
+    expect(await sessions.verify(two)).toMatchObject({ kind: 'verified' })
+    // One of the two is over already.
+    expect(await sessions.revokeTagged('sub jo')).toBe(1)
+    expect(await sessions.verify(two)).toEqual(unknown)
+    for (const left of [other, plain]) expect(await sessions.verify(left)).toMatchObject({ kind: 'verified' })
+    expect(await sessions.revokeTagged('sub')).toBe(0)
+  })
+
   test('the store holds a hash of the id only', async () => {
     const id = await sessions.create({ subject: 'jo', ttlMs: minute })
     expect(JSON.stringify(await store.list('', { limit: 10 }))).not.toContain(id.slice(4))
