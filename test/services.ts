@@ -348,7 +348,12 @@ function signalTree(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
   const children = execFileSync('ps', ['-o', 'pid=,ppid=', '-e'], { encoding: 'utf8' })
   for (const line of children.trim().split('\n')) {
     const [child, parent] = line.trim().split(/\s+/).map(Number)
-    if (parent === pid && child !== undefined) process.kill(child, signal)
+    if (parent !== pid || child === undefined) continue
+    try {
+      process.kill(child, signal)
+    } catch {
+      // It ended since the list was made.
+    }
   }
 }
 
