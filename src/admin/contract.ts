@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../base/errors.ts'
-import type { Value } from '../store/store.ts'
 
 /** What somebody may do here: look, change what others use, change who administers. Each includes the ones before it. */
 export type Level = 'viewer' | 'operator' | 'admin'
@@ -98,6 +97,3 @@ export const notFound = (what: string) => new AdminProblem(404, 'admin.not-found
 /** What somebody typed and this program refused, with its code, for which `docs/reference/errors.md` has a page. */
 export const refusedInput = (code: ErrorCode, message: string) =>
   new AdminProblem(422, 'admin.refused', `${message} (${code}).`)
-
-/** Anything that goes into an answer or a seal. */
-export type Json = Value

@@ -72,6 +72,9 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
   const sessions = createSessions({ store, log, now })
   const keys = createApiKeys({ store, now })
   let document: object = {}
+  const reports = createShared((sinceMs: number) =>
+    unusedReport(options.served(), { store, now, clients: service()?.clients }, sinceMs),
+  )
   const routes: AdminRoute[] = [
     ...sessionRoutes({ accounts, sessions, now, ttlMs: settings.sessionTtl, idleMs: settings.sessionIdle }),
     ...keyRoutes(keys),
@@ -96,7 +99,7 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
       events: options.events,
       version: packageVersion(),
       document: () => document,
-      unused: (sinceMs) => unusedReport(options.served(), { store, now, clients: service()?.clients }, sinceMs),
+      unused: reports,
       async health() {
         const down = await store.ping().then(
           () => undefined,
@@ -258,6 +261,16 @@ function requestOf(exchange: Exchange, url: string, body: unknown) {
   }
 }
 
+/** Who asks the same while it is being worked out gets the same answer: it means reading all keys and users. */
+function createShared<K, T>(work: (key: K) => Promise<T>): (key: K) => Promise<T> {
+  const under = new Map<K, Promise<T>>()
+  return (key) => {
+    const one = under.get(key) ?? work(key).finally(() => under.delete(key))
+    under.set(key, one)
+    return one
+  }
+}
+
 const knownMs = 60_000
 const unknownMs = 1_000
 
@@ -279,8 +292,11 @@ function administeredGuard(
   )
   let known: boolean | undefined
   let askedAt = 0
+  let asking: Promise<boolean> | undefined
   const stop = store.onChange((key) => {
-    if (key === undefined || key.startsWith('user/') || key.startsWith('api-key/')) known = undefined
+    // Somebody may have been made; that somebody is gone need not be known at once.
+    if (known === false && (key === undefined || key.startsWith('user/') || key.startsWith('api-key/')))
+      known = undefined
   })
 
   async function ask(): Promise<boolean> {
@@ -308,7 +324,11 @@ function administeredGuard(
     setup: () => () => ({
       requestHead() {
         if (known !== undefined && now() - askedAt < (known ? knownMs : unknownMs)) return known ? undefined : nobody
-        return ask().then((found) => {
+        // All who ask at the same time wait for one look.
+        asking ??= ask().finally(() => {
+          asking = undefined
+        })
+        return asking.then((found) => {
           known = found
           askedAt = now()
           return found ? undefined : nobody
