@@ -11,6 +11,7 @@ import { finishOperations, mediaTypes, readOperations } from './read-operations.
 import { SecuritySchemes } from './read-security.ts'
 import { type Reading, under } from './reading.ts'
 import { type Dialect, dialectOf, References } from './references.ts'
+import { createMarks } from './schema-marks.ts'
 import { Schemas } from './schemas.ts'
 import { serverPath } from './servers.ts'
 import { parseSource, type Source, textCharactersMax } from './source.ts'
@@ -142,6 +143,7 @@ function buildDocument(reading: Reading, options: LoadOptions, files: readonly s
   }
   const info = isObject(root.info) ? root.info : {}
   const written = String(root.openapi ?? root.swagger)
+  const resources = new Map([...references.sources].map(([uri, source]) => [uri, source.root]))
   const document: Mutable<ApiDocument> = {
     title: typeof info.title === 'string' ? info.title : options.api,
     version: typeof info.version === 'string' || typeof info.version === 'number' ? String(info.version) : '',
@@ -151,7 +153,8 @@ function buildDocument(reading: Reading, options: LoadOptions, files: readonly s
     securitySchemes: schemes.usable,
     files,
     warnings: [],
-    validator: placedValidator(references, complaints, written),
+    validator: placedValidator(references, complaints, { openapi: written, resources }),
+    marks: createMarks(resources),
   }
   const owner = { api: options.api, version: options.version, document }
   const operations = finishOperations(reading, drafts, basePath, owner)
@@ -185,8 +188,11 @@ function documentPath({ references, complaints }: Reading, root: JsonObject, top
 }
 
 /** Validators know values; this adds the line a schema stands on to what they complain about. */
-function placedValidator(references: References, complaints: Complaints, openapi: string): ApiDocument['validator'] {
-  const resources = new Map([...references.sources].map(([uri, source]) => [uri, source.root]))
+function placedValidator(
+  references: References,
+  complaints: Complaints,
+  { openapi, resources }: { readonly openapi: string; readonly resources: ReadonlyMap<string, unknown> },
+): ApiDocument['validator'] {
   const compile = createValidators(resources, { openapi })
   return (schema, direction, options) => {
     try {

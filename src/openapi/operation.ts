@@ -121,6 +121,15 @@ export interface ApiDocument {
   readonly warnings: readonly ConfigError[]
   /** Compiles a schema on first use and caches it. Throws `ConfigError` at the schema's place. */
   readonly validator: (schema: SchemaRef, direction: 'request' | 'response', options?: ValidateOptions) => Validate
+  /** What `x-portcullis` says at schemas. */
+  readonly marks?: DocumentMarks
+}
+
+export interface DocumentMarks {
+  /** Whether any schema may be marked at all. */
+  readonly any: boolean
+  /** Worked out as it is asked for. */
+  readonly of: (schema: SchemaRef) => SchemaMarks
 }
 
 /** How strictly a value is compared with its schema, and how much is told of what does not fit. */
@@ -138,6 +147,25 @@ export interface Validate {
   readonly outline?: SchemaOutline
   /** How far the schema binds its values; told on first use. */
   readonly form?: ValueForm
+}
+
+/** What `x-portcullis` says at the schemas of one place of a value, and of the places below it. */
+export interface SchemaMarks {
+  /** At this place, with where each was written. */
+  readonly marks: readonly { readonly value: Readonly<Record<string, unknown>>; readonly at: string }[]
+  readonly property: (name: string) => SchemaMarks | undefined
+  /** Every item of a list alike. */
+  readonly items: SchemaMarks | undefined
+  /** All that can be reached from here: names of properties, and marks with the name of the property they stand at. */
+  readonly reach: {
+    readonly names: ReadonlySet<string>
+    readonly marked: readonly {
+      readonly name: string
+      readonly value: Readonly<Record<string, unknown>>
+      readonly at: string
+      readonly node: SchemaMarks
+    }[]
+  }
 }
 
 /** What can be told of a schema's values without having one, alternatives taken together. */

@@ -75,7 +75,7 @@ export function createValidators(
 }
 
 /** A schema that stands at its place in the files has its bases from there; any other has its file's. */
-function locate(references: References, ref: SchemaRef): Located {
+export function locate(references: References, ref: SchemaRef): Located {
   const found = references.resolve(ref.uri, 'file:///')
   if (found !== undefined && found.schema === ref.schema) return found
   const hash = ref.uri.indexOf('#')
