@@ -1,5 +1,5 @@
-import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core'
 import { decodeJwt } from 'jose'
+import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type PeopleBench, startPeople } from '../kit/people.ts'
 import { services } from '../services.ts'

@@ -7,7 +7,7 @@ import type { Accounts } from '../accounts.ts'
 import type { FactorKind, PeopleSettings } from '../people.ts'
 import { type FormMarks, FormRefused, newId } from './forms.ts'
 import { type Pages, sendPage } from './page.ts'
-import { credentialOf, failureOf, qrOf, type Failure, type SignIn, type Visit } from './sign-in.ts'
+import { credentialOf, type Failure, failureOf, qrOf, type SignIn, type Visit } from './sign-in.ts'
 import { accountView, enrolView, messageView, recoveryCodesView } from './views.ts'
 
 export interface AccountPagesOptions {

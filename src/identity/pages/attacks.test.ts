@@ -1,6 +1,8 @@
 import { decodeJwt } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Page, type PeopleBench, startPeople, type Visitor, visitor } from '../../../test/kit/people.ts'
+import { CountersUnavailable } from '../../store/counters.ts'
+import { createMemoryCounters } from '../../store/counters-memory.ts'
 
 const password = 'four green horses walk'
 const script = '"><script>alert(1)</script>'
@@ -439,4 +441,20 @@ describe('where a second factor is required', () => {
     // A short password is enough beside a second factor (NIST SP 800-63B-4, 3.1.1.2).
     expect(await strict.accounts.changePassword('eve', 'eight ch')).toBeUndefined()
   })
+})
+
+test('while tries cannot be counted nobody is let in, right or wrong', async () => {
+  const broken = await startPeople({
+    counters: { ...createMemoryCounters(), take: () => Promise.reject(new CountersUnavailable('down')) },
+  })
+  await broken.accounts.set('anna', password)
+  const one = visitor()
+  const page = await one.open(broken.authorizeUrl())
+  for (const given of [password, 'wrong']) {
+    const reply = await one.submit(page, 'password', { name: 'anna', password: given })
+    expect(reply.status).toBe(503)
+    expect(reply.headers.get('retry-after')).toBe('5')
+    expect(reply.text).toContain('Signing in does not work right now.')
+  }
+  await broken.close()
 })

@@ -19,7 +19,7 @@ export function trusted(markup: string): Html {
 
 function markupOf(part: Part): string {
   if (part === undefined || part === false) return ''
-  if (typeof part === 'string' || typeof part === 'number') return escape(String(part))
+  if (typeof part === 'string' || typeof part === 'number') return escaped(String(part))
   if (Array.isArray(part)) return (part as readonly Part[]).map(markupOf).join('')
   return (part as Html).markup
 }
@@ -32,6 +32,6 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character]!)
 }

@@ -2,7 +2,7 @@ import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import { interactionPolicy } from 'oidc-provider'
 import type { Accounts } from '../accounts.ts'
 import { acrValues, type PeopleSettings, satisfies } from '../people.ts'
-import { type Pages, type View } from './page.ts'
+import type { Pages, View } from './page.ts'
 import { deviceConfirmView, deviceInputView, messageView, signOutView } from './views.ts'
 
 export interface PeopleConfigurationOptions {
@@ -44,7 +44,7 @@ export function peopleConfiguration({ accounts, pages, settings, addressOf }: Pe
       const text =
         'The application sent you here with a request that cannot be answered, or it took too long. Go back and start again.'
       const told = `${error}${detail === undefined ? '' : `: ${detail}`}`
-      const status = ctx.status >= 400 ? ctx.status : 400
+      const status = Math.max(ctx.status, 400)
       show(ctx as KoaContextWithOIDC, messageView({ title: 'This did not work', text, detail: told }), status)
     },
     features: {

@@ -214,8 +214,8 @@ export function createSignIn({ accounts, store, pages, marks, settings, tell }: 
   }
 
   async function takePassword(visit: Visit): Promise<void> {
-    const { flow, fields } = visit
-    const typed = (fields.get('name') ?? '').trim()
+    const { fields } = visit
+    const typed = (fields.get('name') ?? '').trim().normalize('NFC')
     const tried = await accounts.tryPassword(typed, fields.get('password') ?? '', await whenceOf(visit, typed))
     if (tried.kind !== 'right') return showSignIn(visit, failureOf(tried, wrongPassword), typed)
     return advance(visit, { name: tried.name, amr: ['pwd'], remember: fields.get('remember') === 'yes' })
