@@ -237,7 +237,10 @@ async function mountApi(
   made.releases.push(() => upstream.close())
   const programs = new Map<string, Program>()
   const ask = given === undefined ? askThrough(upstream, ({ id }) => programs.get(id)) : undefined
-  const host = { ...hostFor({ api, prefix, hosts }, foundation, made), ask }
+  const placeOf: Host['placeOf'] = (path, text) =>
+    // What `x-portcullis` says stands elsewhere.
+    config.raw(['apis', api, ...path]) === text ? config.placeOf(['apis', api, ...path]) : undefined
+  const host: Host = { ...hostFor({ api, prefix, hosts }, foundation, made), ask, placeOf }
   const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations

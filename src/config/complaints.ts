@@ -100,12 +100,14 @@ function withinText(
   }
   if (issue.code !== 'custom' || params?.offset === undefined) return undefined
   if (at.kind !== 'scalar' || typeof at.value !== 'string') return { place: undefined, hint: params.hint }
-  const { place, value } = at
-  // Text in quotes, as long as nothing in it is escaped; in a folded or escaped text no column can be told.
-  const quotes = (place.length ?? 0) - value.length
-  if (quotes !== 0 && quotes !== 2) return { place: undefined, hint: params.hint }
-  const column = place.column + quotes / 2 + params.offset
-  return { place: { ...place, column, length: params.length ?? 1 }, hint: params.hint }
+  return { place: placeWithin(at.place, at.value, params.offset, params.length), hint: params.hint }
+}
+
+/** A part of a text that stands in a file; `undefined` where the text is folded or escaped there, so that no column can be told. */
+export function placeWithin(place: Place, text: string, offset: number, length = 1): Place | undefined {
+  const quotes = (place.length ?? 0) - text.length
+  if (quotes !== 0 && quotes !== 2) return undefined
+  return { ...place, column: place.column + quotes / 2 + offset, length }
 }
 
 function unknownKey(key: string, path: readonly PropertyKey[], { tree, shape, name }: Context): ConfigError {

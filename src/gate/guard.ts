@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Place } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import type { Shape } from '../config/language.ts'
@@ -143,6 +144,8 @@ export interface Host {
   readonly ask: Ask | undefined
   /** Where the gate keeps what it makes itself, and what was installed for it. */
   readonly stateDir: string
+  /** Where text stands in the configuration that the API's options have at a path; `undefined` where they have another there. */
+  readonly placeOf?: (path: readonly (string | number)[], text: string) => Place | undefined
   /** Files that were read for the options: a change in one of them calls for a reload. */
   readonly watch: (files: readonly string[]) => void
   /** A private, typed place on every exchange. */

@@ -32,7 +32,7 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
     const grants = roles === undefined ? undefined : grantsOf(roles)
     const scope = ruleScope({ places: root?.places, timeZone, countryHeader })
     const rules = options.rules
-      .map((entry, index) => prepareRule(entry, `authorize.rules[${index}]`, scope))
+      .map((entry, index) => prepareRule(entry, index, scope, host))
       .filter(({ entry }) => entry.mode !== 'off')
     const owned = ownerRules(
       rules.flatMap((rule) => ownerRuleOf(rule, options.mode === 'observe')),

@@ -1,5 +1,6 @@
 import { Agent, fetch } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type ConfigError, ConfigErrors } from '../../src/base/errors.ts'
 import { explainRequest } from '../../src/watch/index.ts'
 import { type GateInput, startGate, type TestGate } from '../kit/gate.ts'
 import { audience, startIssuer, type TestIssuer } from '../kit/issuer.ts'
@@ -495,6 +496,19 @@ when { context.hour >= 8 && context.hour < 18 && context.body.amount <= 100 };
 })
 
 describe('rights that cannot be meant', () => {
+  test.each([
+    // What is wrong in itself is told when the file is read, what only the rest of it shows, when the gate is made of it.
+    ["known && hour == '8'", "'8'", 'expected a whole number from 0 to 23'],
+    ['known && ip in ofice', 'ofice', 'did you mean "office"?'],
+  ])('are told with the place in the file: %s', async (when, wrong, hint) => {
+    const error = await open({ authorize: { rules: [{ match: '*', when }] } }).catch((thrown: unknown) => thrown)
+    const { place, ...found } = error instanceof ConfigErrors ? error.errors[0]! : (error as ConfigError)
+    expect(found.hint).toBe(hint)
+    const line = `            "when": ${JSON.stringify(when)}`
+    expect(place).toMatchObject({ column: line.indexOf(wrong) + 1, length: wrong.length })
+    gate = undefined as never
+  })
+
   test.each([
     [{ rules: [{ match: '*', when: "hour == '8'" }] }, /an hour is compared with text/],
     [{ rules: [{ match: '*', when: 'ip in ofice' }] }, /authorize\.rules\[0\]\.when: there is no place "ofice"/],

@@ -1,5 +1,7 @@
 import { ConfigError } from '../../base/errors.ts'
+import { labelOf, placeWithin } from '../../config/complaints.ts'
 import type { Exchange } from '../../gate/exchange.ts'
+import type { Host } from '../../gate/guard.ts'
 import { type Denial, denial } from '../../gate/verdict.ts'
 import type { ApiDocument, Operation } from '../../openapi/operation.ts'
 import { compileRule, type Failure, type Rule, RuleError, type RuleScope } from '../../rules/index.ts'
@@ -25,9 +27,11 @@ export interface PreparedRule {
 }
 
 /** Reads a rule. Throws `ConfigError` where it cannot be meant. */
-export function prepareRule(entry: RuleEntry, at: string, scope: RuleScope<Exchange>): PreparedRule {
-  const when = entry.when === undefined ? undefined : condition(entry.when, `${at}.when`, scope)
-  const { exempt, uses: exemptUses } = exemption(entry, `${at}.unless`, scope)
+export function prepareRule(entry: RuleEntry, index: number, scope: RuleScope<Exchange>, host: Host): PreparedRule {
+  const at = `authorize.rules[${index}]`
+  const compile = (source: string, key: string) => condition(source, ['authorize', 'rules', index, key], scope, host)
+  const when = entry.when === undefined ? undefined : compile(entry.when, 'when')
+  const { exempt, uses: exemptUses } = exemption(entry, `${at}.unless`, compile)
   const uses = [...(when?.uses ?? []), ...exemptUses]
   const { stepUp } = entry
   return {
@@ -48,24 +52,34 @@ export function prepareRule(entry: RuleEntry, at: string, scope: RuleScope<Excha
   }
 }
 
-function condition(source: string, at: string, scope: RuleScope<Exchange>): Rule<Exchange> {
+function condition(
+  source: string,
+  path: readonly (string | number)[],
+  scope: RuleScope<Exchange>,
+  { api, placeOf }: Host,
+): Rule<Exchange> {
   try {
     return compileRule(source, scope)
   } catch (error) {
     if (!(error instanceof RuleError)) throw error
-    const { message, hint } = error
-    throw new ConfigError('P1409', `${at}: ${message}`, hint === undefined ? {} : { hint })
+    const { message, hint, offset, length } = error
+    const whole = placeOf?.(path, source)
+    const place = whole === undefined ? undefined : (placeWithin(whole, source, offset, length) ?? whole)
+    throw new ConfigError('P1409', `apis.${api}.${labelOf(path)}: ${message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(place === undefined ? {} : { place }),
+    })
   }
 }
 
 function exemption(
   { unless }: RuleEntry,
   at: string,
-  scope: RuleScope<Exchange>,
+  compile: (source: string, key: string) => Rule<Exchange>,
 ): { readonly exempt: PreparedRule['exempt']; readonly uses: Iterable<string> } {
   if (unless === undefined) return { exempt: undefined, uses: [] }
   if ('condition' in unless) {
-    const { judge, uses } = condition(unless.condition, at, scope)
+    const { judge, uses } = compile(unless.condition, 'unless')
     return { exempt: (exchange) => judge(exchange) === true, uses }
   }
   const listed = callers(unless.callers, at)
