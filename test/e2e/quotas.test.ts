@@ -120,6 +120,26 @@ describe('L4: quotas', () => {
     expect(statuses).toEqual([200, 200, 200, 429, 429])
   })
 
+  test('an operation that is dear says so in the document, and spends from the same quota', async () => {
+    const operation = (more: object) => ({ get: { security: [], responses: { 200: { description: '' } }, ...more } })
+    const dear = { 'x-portcullis': { limits: { daily: { cost: 4 } } } }
+    const gate = await startGate({
+      upstream: upstream.url,
+      api: { limits: { ...unlimited, daily: { quota: '10/day', key: 'ip' } } },
+      document: {
+        openapi: '3.1.0',
+        info: { title: 'x', version: '1' },
+        paths: { '/cheap': operation({}), '/dear': operation(dear) },
+      },
+    })
+    ends.push(gate.stop)
+    const statuses: number[] = []
+    for (const path of ['/dear', '/cheap', '/dear', '/dear', '/cheap', '/cheap']) {
+      statuses.push(await sent(gate.url + path))
+    }
+    expect(statuses).toEqual([200, 200, 200, 429, 200, 429])
+  })
+
   test('go on over a reload', async () => {
     const limits = { ...unlimited, daily: { quota: '1000/day' } }
     const gate = await gateWith(limits)
