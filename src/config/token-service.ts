@@ -95,6 +95,17 @@ export const clientShape = object({
     .default([])
     .describe('Roles of the client itself, for tokens without a person.'),
   plan: z.string().min(1).max(100).optional().describe('Its plan, for limits.'),
+  bounds: object({
+    cidrs: z.array(z.string()).max(256).default([]).describe('Address ranges its tokens work from.'),
+    origins: z.array(z.string()).max(256).default([]).describe('Web origins whose pages may use them.'),
+    operations: z
+      .array(z.string())
+      .max(256)
+      .default([])
+      .describe('Selectors of operations: `op:listOrders`, `tag:orders`, `GET /orders/*`.'),
+  })
+    .optional()
+    .describe('Where and for what its tokens work, besides what their scopes allow. The gate answers 403 elsewhere.'),
   trusted: z.boolean().default(false).describe('One of your own: people are not asked whether they agree.'),
   accessTtl: duration('How long its access tokens last, at most. Default: `tokenService.accessTtl`.').optional(),
 })

@@ -14,11 +14,13 @@ export interface Bounds {
 
 /**
  * The claim of a token that holds its bounds: `{ "cidr": [], "origin": [], "ops": [] }`, each member optional and a text or
- * a list of texts. Beside `nbf` and `exp`, which bound it in time.
+ * a list of texts; or a list of such maps, of which all hold. Beside `nbf` and `exp`, which bound it in time.
  */
 export const boundsClaim = 'portcullis_bounds'
 
 const boundsMax = 256
+/** A token that was exchanged is bounded by what the first one was, and by whoever exchanged it. */
+const claimBoundsMax = 4
 /** As `openapi/select.ts` reads them, which a store of credentials does not know. */
 const selectorFormat = /^(?:\*|(?:op|tag):\S.*|(?:(?:\*|[A-Za-z]+(?:\|[A-Za-z]+)*)\s+)?\/\S*)$/
 
@@ -59,29 +61,41 @@ export function checkedBounds(input: Partial<Bounds>, code: 'P1042' | 'P1044' = 
 }
 
 /**
- * The bounds in a token's claim: `undefined` where it has none, `unreadable` where what stands there cannot be followed.
- * Nobody writes bounds to have them ignored.
+ * The bounds in a token's claim, all of which hold: `undefined` where it has none, `unreadable` where what stands there cannot be
+ * followed. Nobody writes bounds to have them ignored.
  */
-export function boundsOfClaim(claim: unknown): Bounds | 'unreadable' | undefined {
+export function boundsOfClaim(claim: unknown): readonly Bounds[] | 'unreadable' | undefined {
   if (claim === undefined) return undefined
-  if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) return 'unreadable'
-  const { cidr, origin, ops, ...unknown } = claim as Record<string, unknown>
-  if (Object.keys(unknown).length > 0) return 'unreadable'
+  const list = Array.isArray(claim) ? claim : [claim]
+  if (list.length === 0 || list.length > claimBoundsMax) return 'unreadable'
   try {
-    return checkedBounds({ cidrs: listOf(cidr), origins: listOf(origin), operations: listOf(ops) })
+    return list.map(boundsIn)
   } catch {
     return 'unreadable'
   }
 }
 
-/** Bounds as the claim of a token; `undefined` where there are none. */
-export function claimOfBounds({ cidrs, origins, operations }: Bounds): Value | undefined {
-  if (!isBounded({ cidrs, origins, operations })) return undefined
-  return {
+function boundsIn(claim: unknown): Bounds {
+  if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) throw new TypeError('bounds are a map')
+  const { cidr, origin, ops, ...unknown } = claim as Record<string, unknown>
+  if (Object.keys(unknown).length > 0) throw new TypeError('bounds of which this program does not know')
+  return checkedBounds({ cidrs: listOf(cidr), origins: listOf(origin), operations: listOf(ops) })
+}
+
+/**
+ * The claim of a token with these bounds: those of the token it was made of, as its claim has them, and those of the client it
+ * is for. `undefined` where there are none.
+ */
+export function claimOfBounds([inherited, own]: readonly [unknown, Partial<Bounds> | undefined]): Value | undefined {
+  const before = inherited === undefined ? [] : ([inherited].flat() as Value[])
+  const { cidrs, origins, operations } = checkedBounds(own ?? {})
+  const mine = {
     ...(cidrs.length === 0 ? {} : { cidr: cidrs }),
     ...(origins.length === 0 ? {} : { origin: origins }),
     ...(operations.length === 0 ? {} : { ops: operations }),
   }
+  const all = Object.keys(mine).length === 0 ? before : [...before, mine]
+  return all.length > 1 ? all : all[0]
 }
 
 export function isBounded({ cidrs, origins, operations }: Bounds): boolean {

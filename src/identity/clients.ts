@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import type { AdapterPayload } from 'oidc-provider'
 import type { Clock } from '../base/clock.ts'
-import { ConfigError } from '../base/errors.ts'
+import { ConfigError, messageOf } from '../base/errors.ts'
 import {
   type ClientSettings,
   clientName,
@@ -9,6 +9,7 @@ import {
   type GrantName,
   type TokenServiceSettings,
 } from '../config/token-service.ts'
+import { checkedBounds } from '../credentials/bounds.ts'
 import { base62, constantTimeEqual } from '../credentials/secret.ts'
 import type { Store, Value } from '../store/store.ts'
 
@@ -261,6 +262,13 @@ function checkClient(
     complain('has no secret', 'secret: ${MY_CLIENT_SECRET}, or make it with `portcullis client create`')
   }
   if (auth !== 'secret' && settings.secret !== undefined) complain(`has a secret that \`auth: ${auth}\` does not use`)
+  if (settings.bounds !== undefined) {
+    try {
+      checkedBounds(settings.bounds)
+    } catch (error) {
+      complain(`bounds: ${messageOf(error)}`)
+    }
+  }
   if (auth === 'private_key_jwt' && settings.jwks === undefined) complain('`auth: private_key_jwt` needs `jwks`')
   if (auth === 'mtls' && settings.certificate === undefined) complain('`auth: mtls` needs `certificate`')
   if (grants.includes('authorization_code') && redirects.length === 0) {

@@ -1,6 +1,7 @@
 import { errors, type KoaContextWithOIDC, type Provider } from 'oidc-provider'
 // What the provider's own grants are made of; it is pinned, and the tests hold this one to the same proofs.
 import { checkDpopReplay, checkDpopRequired, checkMtlsCert, validateDpop } from 'oidc-provider/lib/helpers/grants.js'
+import { boundsClaim } from '../credentials/bounds.ts'
 import { ownSettings, type ProviderOptions, type Resource } from './provider.ts'
 
 /** RFC 8693, 2.1. */
@@ -108,6 +109,8 @@ export function registerExchange(
       ...(subject.auth_time === undefined ? {} : { auth_time: subject.auth_time }),
       ...(subject.roles === undefined ? {} : { roles: subject.roles }),
       ...(subject.plan === undefined ? {} : { plan: subject.plan }),
+      // What a token was not good for, no token that is made of it is good for.
+      ...(subject[boundsClaim] === undefined ? {} : { [boundsClaim]: subject[boundsClaim] }),
     })
     context.oidc.entity('AccessToken', token)
     const value = await token.save()

@@ -4,6 +4,7 @@ import { type Configuration, errors, type KoaContextWithOIDC, Provider } from 'o
 import type { Clock } from '../base/clock.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
+import { boundsClaim, claimOfBounds } from '../credentials/bounds.ts'
 import type { AdapterFactory } from './adapter.ts'
 import { type Client, secretMatches } from './clients.ts'
 import { registerExchange } from './exchange.ts'
@@ -57,7 +58,10 @@ export interface ProviderOptions {
 }
 
 /** The part of a client that is ours, on the provider's client. */
-export type OwnSettings = Pick<Client, 'id' | 'scopes' | 'resources' | 'roles' | 'plan' | 'trusted' | 'accessTtl'>
+export type OwnSettings = Pick<
+  Client,
+  'id' | 'scopes' | 'resources' | 'roles' | 'plan' | 'bounds' | 'trusted' | 'accessTtl'
+>
 
 /** Under which name it stands there. */
 export const ownProperty = 'portcullis'
@@ -301,6 +305,7 @@ export function createProvider(options: ProviderOptions): Provider {
     }
     const own = ownSettings(client)
     const given = exchange.claimsOf(token)
+    const bounds = claimOfBounds([given?.[boundsClaim], own?.bounds])
     const rights = accountId === undefined ? { roles: own?.roles ?? [] } : await options.rightsOf(accountId)
     return {
       ...options.authentication(context, token),
@@ -309,6 +314,7 @@ export function createProvider(options: ProviderOptions): Provider {
       // The name of the family: what ends the grant ends all tokens with its name. A token without one is its own family.
       grant_id: grantId ?? jti,
       ...given,
+      ...(bounds === undefined ? {} : { [boundsClaim]: bounds }),
     }
   }
 

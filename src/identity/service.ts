@@ -28,8 +28,6 @@ export interface TokenServiceOptions {
   readonly now: Clock
   readonly log: Logger
   readonly tell: Tell
-  /** What a scope means, from the documents that speak of it. */
-  readonly describeScope?: (scope: string) => string | undefined
 }
 
 /** An authorization server beside the APIs: OAuth 2.1 and OpenID Connect. */
@@ -96,10 +94,10 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     async findClient(id) {
       const [metadata, own] = await Promise.all([clients.metadata(id), clients.settings(id)])
       if (metadata === undefined || own === undefined) return undefined
-      const { scopes, resources: apis, roles, plan, trusted, accessTtl } = own
+      const { scopes, resources: apis, roles, plan, bounds, trusted, accessTtl } = own
       return {
         ...metadata,
-        [ownProperty]: { id, scopes, resources: apis, roles, plan, trusted, accessTtl },
+        [ownProperty]: { id, scopes, resources: apis, roles, plan, bounds, trusted, accessTtl },
       } as AdapterPayload
     },
     findShown: (standIn) => shown.get(standIn),
@@ -251,7 +249,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       vault: options.vault,
       tell,
       addressOf,
-      describeScope: (scope) => settings.scopes[scope] ?? options.describeScope?.(scope),
+      describeScope: (scope) => settings.scopes[scope],
     }),
   })
 

@@ -36,7 +36,7 @@ export function createRights(grants: Pick<ActiveGrants, 'size' | 'of'>, now: () 
     if (judge === undefined) {
       const read = boundsOfClaim(principal.claims[boundsClaim])
       if (read === 'unreadable') judge = unreadable
-      else judge = (read && boundsJudge(read, idOf(principal), tokenBoundsRefusals)) ?? 'none'
+      else judge = allOf((read ?? []).map((one) => boundsJudge(one, idOf(principal), tokenBoundsRefusals)))
       bounds.set(principal, judge)
     }
     return judge
@@ -98,6 +98,20 @@ function compile(grant: Grant): Compiled {
     grant,
     addresses: cidrs.length === 0 ? undefined : new RangeSet(cidrs.map((cidr) => parseIpRange(cidr))),
     isListed: isListed === undefined ? undefined : ({ operation }) => isListed(operation),
+  }
+}
+
+/** Every one of several judges must agree. */
+function allOf(judges: readonly (BoundsJudge | undefined)[]): BoundsJudge | 'none' {
+  const [first, ...others] = judges.filter((one) => one !== undefined)
+  if (first === undefined) return 'none'
+  if (others.length === 0) return first
+  return (exchange) => {
+    for (const judge of [first, ...others]) {
+      const refusal = judge(exchange)
+      if (refusal !== undefined) return refusal
+    }
+    return undefined
   }
 }
 
