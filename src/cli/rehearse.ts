@@ -1,8 +1,10 @@
 import type { Logger } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
+import type { TokenService } from '../identity/service.ts'
 import { type KeyRing, openKeyRing, passingKey } from '../vault/index.ts'
-import { type BuiltLoad, buildLoad, stateDirOf } from './load.ts'
+import { type BuiltLoad, buildLoad, type Foundation, stateDirOf } from './load.ts'
 import { redactError } from './redact.ts'
+import { openTokenService } from './token-service.ts'
 import { masterKeyOf } from './vault.ts'
 
 /**
@@ -20,13 +22,26 @@ export async function rehearse<T>(config: Config, log: Logger, use: (load: Built
     const now = Date.now
     let opening: Promise<KeyRing> | undefined
     const vault = () => (opening ??= openKeyRing({ store, master: passingKey(), now, log }))
-    const load = await buildLoad(config, { store, counters, log, now, vault }).catch((error) => {
+    let service: TokenService | undefined
+    const foundation: Foundation = {
+      ...{ store, counters, log, now, vault },
+      get localIssuer() {
+        return service
+      },
+    }
+    const redacted = (error: unknown) => {
       throw redactError(error, config.redact)
-    })
+    }
+    service = await openTokenService(config, foundation).catch(redacted)
     try {
-      return await use(load)
+      const load = await buildLoad(config, foundation).catch(redacted)
+      try {
+        return await use(load)
+      } finally {
+        await load.close()
+      }
     } finally {
-      await load.close()
+      await service?.close()
     }
   } finally {
     await counters.close()

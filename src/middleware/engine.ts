@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { resolve } from 'node:path'
 import type { PeerCertificate } from 'node:tls'
 import type { Dispatcher } from 'undici'
+import { ConfigError } from '../base/errors.ts'
 import { canonicalAddress, parseIpRange, RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import { buildLoad, stateDirOf } from '../cli/load.ts'
@@ -91,7 +92,13 @@ export async function createEngine(options: ProtectOptions): Promise<Engine> {
     const vault = vaultOf(config, { store, stateDir: stateDirOf(config), log, now })
     keep({ close: async () => vault.close() })
     await vault.refuseWrongKey()
-    const load = await buildLoad(config, { store, counters, log, now, vault: vault.open }, { upstream: inProcess() })
+    if (settings.tokenService !== undefined) {
+      throw new ConfigError('P1062', 'the token service has no listener in front of handlers in this process', {
+        hint: 'run it with `portcullis start`, and name it here under `issuers`',
+      })
+    }
+    const foundation = { store, counters, log, now, tell: watch.tell, vault: vault.open }
+    const load = await buildLoad(config, foundation, { upstream: inProcess() })
     const gate = createGate(load, { sink: watch.sink, now, log })
     return engineOf(gate, config, log, release)
   } catch (error) {

@@ -200,6 +200,52 @@ describe('brute force', () => {
   })
 })
 
+describe('bounds of a client', () => {
+  test('N11: its tokens work for what it was bound to, and are 403 elsewhere', async () => {
+    const partner = (bounds: object) => ({
+      secret: secretOf('partner'),
+      scopes: ['orders:read', 'orders:write'],
+      bounds,
+    })
+    const gate = await gateWith({
+      root: { trustedProxies: ['127.0.0.1/32'] },
+      tokenService: {
+        clients: { partner: partner({ cidrs: ['192.0.2.0/24'], operations: ['op:listOrders'] }) },
+      },
+    })
+    const { body } = await ask(gate, 'partner')
+    const status = async (address: string, method = 'GET') => {
+      const headers = { authorization: `Bearer ${body.access_token}`, 'x-forwarded-for': address }
+      return (await gate.fetch('/orders', { method, headers })).status
+    }
+    expect([await status('192.0.2.7'), await status('203.0.113.7'), await status('192.0.2.7', 'POST')]).toEqual([
+      200, 403, 403,
+    ])
+    const reload = gate.reload({
+      root: { tokenService: { issuer: gate.issuer, clients: { partner: partner({ cidrs: ['nowhere'] }) } } },
+    })
+    await expect(reload).rejects.toThrow(/partner.*bounds/)
+  })
+})
+
+describe('in flight', () => {
+  test('what was let in is answered; what comes after the revocation is not let in', async () => {
+    let release: (() => void) | undefined
+    const upstream = await startUpstream((_, reply) => {
+      release = () => json(reply, [])
+    })
+    ends.push(upstream.stop)
+    const gate = await gateWith({ upstream })
+    const { body } = await ask(gate)
+    const pending = gate.call(body.access_token)
+    await until(() => release !== undefined, 'the request to be under way')
+    await gate.post('/oauth/revoke', { token: body.access_token }, basic('batch'))
+    await until(async () => (await gate.call(body.access_token)) === 401, 'the next one to be refused', 1_000)
+    release!()
+    expect(await pending).toBe(200)
+  })
+})
+
 describe('at rest', () => {
   test('a reader of the store finds no code, token, session or secret that works, nor whose they are', async () => {
     const gate = await gateWith()
@@ -261,13 +307,13 @@ describe('TLS', () => {
       root: { listen: [{ port, host: '127.0.0.1', tls }] },
       tokenService: { issuer, ...tokenService },
     })
-    const by = (pair: typeof good | undefined) => {
+    const by = (pair: typeof good | undefined, http2 = false) => {
       const connect = {
         ca: authority.pem,
         servername: 'localhost',
         ...(pair === undefined ? {} : { cert: pair.certificate, key: pair.key }),
       }
-      const agent = new Agent({ connect })
+      const agent = new Agent({ connect, allowH2: http2 })
       ends.push(() => agent.destroy())
       return async (
         path: string,
@@ -311,6 +357,28 @@ describe('TLS', () => {
     expect((await by(undefined)('/oauth/token', form(asked))).status).toBe(401)
     expect((await by(good)('/oauth/token', form({ ...asked, client_id: 'named' }))).status).toBe(200)
     expect((await by(other)('/oauth/token', form({ ...asked, client_id: 'named' }))).status).toBe(401)
+  })
+
+  test('HTTP/2 is the same service', async () => {
+    const { gate, issuer, by } = await tlsGate()
+    const send = by(undefined, true)
+    expect((await send('/oauth/.well-known/openid-configuration')).body.token_endpoint).toBe(`${issuer}/token`)
+    const asked = { ...form({ grant_type: 'client_credentials' }), headers: { ...basic('batch') } }
+    const { status, body } = await send('/oauth/token', asked)
+    expect(status, JSON.stringify(body)).toBe(200)
+    expect((await send('/orders', { headers: { authorization: `Bearer ${body.access_token}` } })).status).toBe(200)
+    expect(
+      (await send('/oauth/introspect', { ...form({ token: body.access_token }), headers: { ...basic('batch') } })).body
+        .active,
+    ).toBe(true)
+    const { url } = requestOf(gate)
+    const page = await send(new URL(url).pathname + new URL(url).search)
+    expect([page.status, page.headers.get('location')]).toEqual([303, expect.stringContaining('/oauth/interaction/')])
+    const lines = await until(
+      async () => (await gate.lines()).filter(({ api }) => api === 'tokenService').length >= 4 && gate.lines(),
+      'the lines',
+    )
+    expect(JSON.stringify(lines)).toContain('HTTP/2')
   })
 
   test('cookies are bound to the host and to TLS, and pages allow nothing from elsewhere', async () => {

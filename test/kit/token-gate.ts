@@ -72,7 +72,7 @@ export interface TokenGateInput extends Omit<GateInput, 'upstream'> {
 
 export async function startTokenGate(input: TokenGateInput = {}): Promise<TokenGate> {
   const { tokenService = {}, beside, root, ...rest } = input
-  const upstream = beside?.upstream ?? (await startUpstream((_, reply) => json(reply, [])))
+  const upstream = beside?.upstream ?? input.upstream ?? (await startUpstream((_, reply) => json(reply, [])))
   const port = await freePort()
   const issuer = beside?.issuer ?? `http://localhost:${port}/oauth`
   const gate = await startGate({
@@ -114,7 +114,7 @@ export async function startTokenGate(input: TokenGateInput = {}): Promise<TokenG
     },
     async stop() {
       await gate.stop()
-      if (beside === undefined) await upstream.stop()
+      if (beside === undefined && input.upstream === undefined) await upstream.stop()
     },
   }
 }
