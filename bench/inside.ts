@@ -1,5 +1,5 @@
 /*
- * What parts of the gate cost by themselves, in ns or µs per call: `node bench/inside.ts tokens|ranges|router`. Prints
+ * What parts of the gate cost by themselves, in ns or µs per call: `node bench/inside.ts tokens|bound|ranges|router`. Prints
  * one JSON object. `npm run bench:growth` runs each in a process of its own, several times.
  */
 import { performance } from 'node:perf_hooks'
@@ -11,6 +11,7 @@ import type { Upstream } from '../src/gate/upstream.ts'
 import { auth } from '../src/guards/auth.ts'
 import { security } from '../src/guards/security.ts'
 import { guarded, makeDocument, makeExchange } from '../test/kit/calls.ts'
+import { dpopKey, dpopProof } from '../test/kit/dpop.ts'
 import { audience, startIssuer } from '../test/kit/issuer.ts'
 import { pathAt } from './documents.ts'
 
@@ -61,6 +62,57 @@ async function tokens(): Promise<void> {
     seen = Math.min(seen, ((performance.now() - since) * 1e6) / slice)
   }
   figures.seen = seen
+  await gate.close()
+  await issuer.stop()
+}
+
+/** Tokens bound to a key, seen before, with a new proof for each request; and wrong ones of a network that has spent its budget. */
+async function bound(): Promise<void> {
+  const issuer = await startIssuer()
+  const document = makeDocument({ token: { type: 'http', httpScheme: 'bearer' } }, [{ security: [{ token: [] }] }])
+  const gate = await guarded({
+    guards: [auth, security],
+    document,
+    root: { issuers: { main: { issuer: issuer.url, audience, dpop: { proofs: '100000000/s' } } } },
+    options: { auth: { methods: ['main'], failures: '5/min' } },
+    host: { now: Date.now },
+  })
+  const operation = document.operations[0]!
+  const url = 'https://api.example.test/orders'
+  for (const alg of ['ES256', 'EdDSA'] as const) {
+    const key = await dpopKey(alg)
+    const token = await issuer.token({ cnf: { jkt: key.thumbprint } })
+    const authorization = Buffer.from(`DPoP ${token}`, 'latin1')
+    const proofs = await Promise.all(Array.from({ length: 4_000 }, () => dpopProof(key, { token, url })))
+    let least = Number.POSITIVE_INFINITY
+    for (let from = 0; from < proofs.length; from += 500) {
+      const exchanges = proofs.slice(from, from + 500).map((dpop) =>
+        makeExchange(operation, {
+          headers: { authorization: authorization.toString('latin1'), dpop: Buffer.from(dpop).toString('latin1') },
+          at: Date.now(),
+        }),
+      )
+      const since = performance.now()
+      for (const [i, one] of exchanges.entries()) {
+        const verdict = gate.callNow(one)
+        if (from + i === 0) await verdict
+        else if (verdict !== undefined) throw new Error('a proof was refused, or waited for')
+      }
+      if (from > 0) least = Math.min(least, ((performance.now() - since) * 1e6) / exchanges.length)
+    }
+    figures[`DPoP ${alg}`] = least
+  }
+  const token = await issuer.token()
+  const forged = Array.from({ length: 1_024 }, (_, i) => `Bearer ${token.slice(0, -8)}${String(i).padStart(8, 'A')}`)
+  const flood = (i: number) =>
+    makeExchange(operation, { headers: { authorization: forged[i & 1023]! }, at: Date.now() })
+  for (let i = 0; i < 20; i++) await gate.callNow(flood(i))
+  measure('making a request of the flood', 20_000, flood)
+  measure('flood, refused', 20_000, (i) => {
+    const verdict = gate.callNow(flood(i))
+    if (verdict === undefined || verdict instanceof Promise) throw new Error('a wrong token was looked at')
+    return verdict
+  })
   await gate.close()
   await issuer.stop()
 }
@@ -141,7 +193,7 @@ function router(): void {
   }
 }
 
-const rows: Readonly<Record<string, () => void | Promise<void>>> = { tokens, ranges, router }
+const rows: Readonly<Record<string, () => void | Promise<void>>> = { tokens, bound, ranges, router }
 await rows[process.argv[2] ?? '']!()
 if (sink < 0) throw new Error('unreachable: keeps the loops from being optimised away')
 process.stdout.write(JSON.stringify(figures))

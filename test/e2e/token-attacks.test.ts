@@ -281,6 +281,7 @@ describe.each(flavours.filter(({ skip }) => !skip))('attacks on tokens, $name', 
       expect(await ask(await shown({ method: 'POST' }), { method: 'POST' })).toBe('200')
       expect(upstream.hits).toHaveLength(2)
       expect(upstream.hits[0]!.headers).not.toHaveProperty('authorization')
+      expect(upstream.hits[0]!.headers).not.toHaveProperty('dpop')
       expect(await ask(bearer(token))).toBe('401 auth.token-unbound')
       expect(await ask({ authorization: `DPoP ${token}` })).toBe('401 auth.dpop-proof')
       expect(await ask(await shown({}, await dpopKey()))).toBe('401 auth.dpop-proof')

@@ -1,5 +1,5 @@
 import { hash, randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type IssuerKey, jwkOf, makeKey, signToken } from './issuer.ts'
 
@@ -33,7 +33,8 @@ export async function startSignInProvider(): Promise<SignInProvider> {
   const without = (all: Record<string, unknown>) =>
     Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 
-  const server = createServer(async (request, reply) => {
+  const server = createServer((request, reply) => void serve(request, reply))
+  async function serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url!, 'http://localhost')
     const json = (value: unknown, status = 200): void => {
       reply.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
@@ -106,8 +107,8 @@ export async function startSignInProvider(): Promise<SignInProvider> {
         expires_in: 300,
       })
     }
-    return json({}, 404)
-  })
+    json({}, 404)
+  }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const provider: SignInProvider = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

@@ -51,6 +51,7 @@ export function authorizationReader(options: AuthorizationOptions): Reader {
       // Whatever was judged here, good or bad, is not the upstream's business unless the operator says so.
       if (judged !== undefined && (!forward || (judged as Judged & object).kind === 'denial')) {
         exchange.withholdHeader('authorization')
+        if (exchange.headers.dpop !== undefined) exchange.withholdHeader('dpop')
       }
       return judged
     },

@@ -312,7 +312,8 @@ export function createSignIn(world: SignInWorld): SignIn {
 
   return {
     instead(exchange, refusal) {
-      if (!isNavigation(exchange) || !options.match(exchange.operation)) return undefined
+      // Over plain HTTP no session could be used: the refusal says more.
+      if (!exchange.peer.encrypted || !isNavigation(exchange) || !options.match(exchange.operation)) return undefined
       const needs = stepUpOf(refusal)
       if (needs === undefined && !signInHelps.has(refusal.code)) return undefined
       const { path, query } = exchange.target
