@@ -16,6 +16,9 @@ interface CreateOptions extends CommonOptions {
   readonly subject?: string
   readonly bound?: string
   readonly plan?: string
+  readonly cidr?: readonly string[]
+  readonly origin?: readonly string[]
+  readonly operation?: readonly string[]
   readonly title?: string
   readonly native?: boolean
   readonly trusted?: boolean
@@ -53,6 +56,9 @@ export function command(): Command {
       .option('--subject <name>', 'the distinguished name of its certificate, for mtls')
       .option('--bound <how>', 'bind its tokens: dpop or mtls')
       .option('--plan <plan>', 'its plan, for limits')
+      .option('--cidr <range>', 'addresses its tokens work from; may be repeated (default: everywhere)', collect)
+      .option('--origin <origin>', 'web origins whose pages may use them; may be repeated', collect)
+      .option('--operation <selector>', 'what they work for: op:listOrders, tag:orders; may be repeated', collect)
       .option('--title <text>', 'what people read on the consent page')
       .option('--native', 'an app on a device (RFC 8252)')
       .option('--trusted', 'one of your own: people are not asked whether they agree')
@@ -75,6 +81,9 @@ export function command(): Command {
 
 async function create(name: string, options: CreateOptions): Promise<ExitCode> {
   const { grant, redirect = [], scope = [], role = [], resource, auth, jwks, subject, bound, plan, title } = options
+  const { cidr = [], origin = [], operation = [] } = options
+  const bounds = { cidrs: [...cidr], origins: [...origin], operations: [...operation] }
+  const isBounded = Object.values(bounds).some((list) => list.length > 0)
   return withClients(options, async (clients) => {
     const { client, secret } = await clients.create(name, {
       ...(grant === undefined ? {} : { grants: grant as GrantName[] }),
@@ -88,6 +97,7 @@ async function create(name: string, options: CreateOptions): Promise<ExitCode> {
       ...(jwks === undefined ? {} : { jwks: await readJwks(jwks) }),
       ...(subject === undefined ? {} : { certificate: { subject } }),
       ...(bound === undefined ? {} : { bound: bound as 'dpop' | 'mtls' }),
+      ...(isBounded ? { bounds } : {}),
       ...(plan === undefined ? {} : { plan }),
       ...(title === undefined ? {} : { name: title }),
     })
