@@ -116,6 +116,13 @@ export interface LocalIssuer {
   readonly audienceFor: (api: string) => string
   /** How it signs. */
   readonly algorithms: readonly string[]
+  /** Its clients, for the public keys that they registered. */
+  readonly clients?: { readonly find: (id: string) => Promise<RegisteredClient | undefined> }
+}
+
+interface RegisteredClient {
+  readonly jwks?: JwkSet | undefined
+  readonly revokedAt: number | undefined
 }
 
 interface JwkSet {

@@ -1,3 +1,4 @@
+import { ConfigError } from '../base/errors.ts'
 import type { Exchange, Slot } from '../gate/exchange.ts'
 import type { Guard, Host, Steps } from '../gate/guard.ts'
 import { type Answer, type Denial, denial, type Verdict } from '../gate/verdict.ts'
@@ -6,7 +7,7 @@ import type { Operation } from '../openapi/operation.ts'
 import { parseSelector, type Selector } from '../openapi/select.ts'
 import { CountersUnavailable } from '../store/counters.ts'
 import { warnOfIdleRules } from './idle-rules.ts'
-import { type EncryptionKey, type KeysOf, readClientKeys } from './payload/client-keys.ts'
+import { type ClientKeys, type EncryptionKey, type KeysOf, readClientKeys } from './payload/client-keys.ts'
 import { openFields, sealFields } from './payload/fields.ts'
 import { createGateKeys, type GateKeys } from './payload/gate-keys.ts'
 import { JweBroken, mediaTypeOf, openJwe, sealJwe } from './payload/jwe.ts'
@@ -45,7 +46,11 @@ export const payload: Guard<Options> = {
     const seals = mode !== 'off' && jwe.response !== 'off'
     const signs = mode !== 'off' && signatures.request !== 'off'
     if (!opens && !seals && !signs) return () => undefined
-    const keysOf = readClientKeys(clients, host.api)
+    if ((seals || signs) && Object.keys(clients).length === 0 && host.localIssuer?.clients === undefined) {
+      const at = `apis.${host.api}.payload.${seals ? 'jwe.response' : 'signatures.request'}`
+      throw new ConfigError('P1420', `${at} needs the keys of callers: add \`clients\``)
+    }
+    const keysOf = readClientKeys(clients, host)
     const gateKeys = opens ? await createGateKeys(host.vault, host.now) : undefined
     const encrypts = selector(jwe.match)
     const isSelected = selector(signatures.match)
@@ -65,7 +70,7 @@ export const payload: Guard<Options> = {
       // The signature is of what came, so it is looked at before anything is opened.
       if (signs && isSelected(operation)) parts.push(signatureSteps(signatures, keysOf, host, slot))
       if (opens && encrypts(operation)) parts.push(openingSteps(operation, jwe, gateKeys!, slot))
-      if (seals && encrypts(operation)) parts.push(sealingSteps(jwe, keysOf))
+      if (seals && encrypts(operation)) parts.push(sealingSteps(jwe, keysOf, slot))
       return parts.length === 0 ? undefined : combined(parts)
     }
   },
@@ -77,8 +82,10 @@ function selector(match: string | string[] | undefined): Selector {
 
 /** What is known of a request before its body came. */
 interface Wrapped {
-  isJwe?: boolean
-  needsDigest?: boolean
+  readonly isJwe?: boolean
+  readonly needsDigest?: boolean
+  /** What the answer is encrypted to. */
+  readonly answerKey?: EncryptionKey
 }
 
 /** Steps of one phase, one after another. */
@@ -187,14 +194,21 @@ function expectedType({ requestBody }: Operation): string {
 
 // Encrypted answers -------------------------------------------------------------------------------
 
-function sealingSteps({ fields }: Options['jwe'], keysOf: KeysOf): Steps {
-  const keyOf = (exchange: Exchange): EncryptionKey | undefined => keysOf(exchange)?.encryption
+function sealingSteps({ fields }: Options['jwe'], keysOf: KeysOf, slot: Slot<Wrapped>): Steps {
+  const note = (exchange: Exchange, keys: ClientKeys | undefined): Verdict => {
+    if (keys?.encryption === undefined) return noClientKey
+    exchange.set(slot, { ...exchange.get(slot), answerKey: keys.encryption })
+    return undefined
+  }
   const tooMany = (error: unknown): Denial => {
     if (!(error instanceof JweBroken)) throw error
     return { ...notEncrypted, evidence: { reason: error.message } }
   }
   return {
-    requestHead: (exchange) => (keyOf(exchange) === undefined ? noClientKey : undefined),
+    requestHead(exchange) {
+      const keys = keysOf(exchange)
+      return keys instanceof Promise ? keys.then((late) => note(exchange, late)) : note(exchange, keys)
+    },
     responseHead({ response, method }) {
       // What never ends cannot be held, and so not be encrypted.
       if (method === 'HEAD' || response!.status === 204 || response!.status === 304) return undefined
@@ -204,7 +218,7 @@ function sealingSteps({ fields }: Options['jwe'], keysOf: KeysOf): Steps {
       const response = exchange.response!
       const body = response.body
       if (body === undefined || body.length === 0) return undefined
-      const key = keyOf(exchange)
+      const key = exchange.get(slot)?.answerKey
       if (key === undefined) return notEncrypted
       if (fields !== undefined) {
         return sealFields(body, fields, key).then((sealed) => {
@@ -256,18 +270,22 @@ function signatureSteps(
     return invalid('seen before')
   }
 
+  function judge(exchange: Exchange, keys: ClientKeys | undefined): Verdict | Promise<Verdict> {
+    try {
+      const { id, coversDigest } = verifySignature(exchange, keys?.signatures ?? [], rules, host.now())
+      exchange.set(slot, { ...exchange.get(slot), needsDigest: coversDigest || digestRequired })
+      return unlessSeen(id, exchange)
+    } catch (error) {
+      if (!(error instanceof SignatureBroken)) throw error
+      return invalid(error.message)
+    }
+  }
+
   return {
     requestHead(exchange) {
       if (!isSigned(exchange)) return request === 'required' ? missing : undefined
-      try {
-        const keys = keysOf(exchange)?.signatures ?? []
-        const { id, coversDigest } = verifySignature(exchange, keys, rules, host.now())
-        exchange.set(slot, { ...exchange.get(slot), needsDigest: coversDigest || digestRequired })
-        return unlessSeen(id, exchange)
-      } catch (error) {
-        if (!(error instanceof SignatureBroken)) throw error
-        return invalid(error.message)
-      }
+      const keys = keysOf(exchange)
+      return keys instanceof Promise ? keys.then((late) => judge(exchange, late)) : judge(exchange, keys)
     },
     openRequest(exchange) {
       if (exchange.get(slot)?.needsDigest !== true) return undefined

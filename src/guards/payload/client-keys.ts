@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { ConfigError, messageOf } from '../../base/errors.ts'
 import { parseStrictJson } from '../../base/json.ts'
 import type { Exchange } from '../../gate/exchange.ts'
+import type { Host, LocalIssuer } from '../../gate/guard.ts'
 
 /** A key that answers are encrypted to. */
 export interface EncryptionKey {
@@ -27,15 +28,23 @@ export interface ClientKeys {
   readonly signatures: readonly SignatureKey[]
 }
 
-export type KeysOf = (exchange: Exchange) => ClientKeys | undefined
+/** The keys of whoever calls; a promise where the token service must be asked. */
+export type KeysOf = (exchange: Exchange) => ClientKeys | undefined | Promise<ClientKeys | undefined>
+
+/** After so long a client's registration is looked at again. */
+const registeredMs = 10_000
+const registeredMax = 1_000
 
 /** What answers may be encrypted with (RFC 7518, 4.1): no RSA1_5, nothing with a password or a shared secret. */
 const encryptionAlgorithms = ['ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW', 'RSA-OAEP-256']
 
-/** Reads the keys of all callers once. Throws `ConfigError` for a set that holds none that can be used. */
+/**
+ * Reads the keys of all callers once; those of clients of the gate's own token service are asked for. Throws
+ * `ConfigError` for a set that holds none that can be used.
+ */
 export function readClientKeys(
   clients: Readonly<Record<string, string | { readonly keys: readonly Readonly<Record<string, unknown>>[] }>>,
-  api: string,
+  { api, localIssuer, now }: Pick<Host, 'api' | 'localIssuer' | 'now'>,
 ): KeysOf {
   const byCaller = new Map<string, ClientKeys>()
   for (const [caller, given] of Object.entries(clients)) {
@@ -43,13 +52,37 @@ export function readClientKeys(
     const keys = typeof given === 'string' ? readSet(given, at) : given.keys
     byCaller.set(caller, readKeys(keys, at))
   }
+  const registered = new Map<string, { readonly keys: ClientKeys | undefined; readonly at: number }>()
+
+  async function ask(id: string, directory: NonNullable<LocalIssuer['clients']>): Promise<ClientKeys | undefined> {
+    const client = await directory.find(id)
+    let keys: ClientKeys | undefined
+    if (client?.jwks !== undefined && client.revokedAt === undefined) {
+      try {
+        keys = readKeys(client.jwks.keys as readonly Readonly<Record<string, unknown>>[], `the client ${id}`)
+      } catch (error) {
+        // Nothing that can be used: the same as none.
+        if (!(error instanceof ConfigError)) throw error
+      }
+    }
+    if (registered.size >= registeredMax) registered.delete(registered.keys().next().value!)
+    registered.delete(id)
+    registered.set(id, { keys, at: now() })
+    return keys
+  }
+
   return ({ principal }) => {
     if (principal === undefined) return undefined
-    const { via, application, subject } = principal
-    return (
+    const { via, application, subject, claims } = principal
+    const found =
       (application === undefined ? undefined : byCaller.get(`${via}:${application}`)) ??
       byCaller.get(`${via}:${subject}`)
-    )
+    if (found !== undefined || application === undefined) return found
+    if (localIssuer?.clients === undefined || claims.iss !== localIssuer.issuer) return undefined
+    const known = registered.get(application)
+    return known !== undefined && Math.abs(now() - known.at) < registeredMs
+      ? known.keys
+      : ask(application, localIssuer.clients)
   }
 }
 

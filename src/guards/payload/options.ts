@@ -87,21 +87,8 @@ export const optionsShape = object({
     )
     .default({})
     .describe(
-      "Public keys of callers: the entry of `auth` that vouches for them with their application's or their own name, and a JWK set (RFC 7517), as a file or here. `use: enc` is for answers, `use: sig` for signatures.",
+      "Public keys of callers: the entry of `auth` that vouches for them with their application's or their own name, and a JWK set (RFC 7517), as a file or here. `use: enc` is for answers, `use: sig` for signatures. Clients of the gate's own token service that registered a JWK set need no entry.",
     ),
-})
-  .prefault({})
-  .superRefine(({ jwe, signatures, clients }, context) => {
-    if (Object.keys(clients).length > 0) return
-    const needs =
-      jwe.response !== 'off'
-        ? (['jwe', 'response'] as const)
-        : signatures.request !== 'off'
-          ? (['signatures', 'request'] as const)
-          : undefined
-    if (needs !== undefined) {
-      context.addIssue({ code: 'custom', path: [...needs], message: 'needs the keys of callers: add `clients`' })
-    }
-  })
+}).prefault({})
 
 export type Options = z.output<typeof optionsShape>
