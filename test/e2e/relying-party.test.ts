@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startGate, type TestGate } from '../kit/gate.ts'
+import { freePort, startGate, type TestGate } from '../kit/gate.ts'
 import { makeKey } from '../kit/issuer.ts'
 import { type SignInProvider, startSignInProvider } from '../kit/sign-in-provider.ts'
+import { secretOf, signIn as signInAs, startTokenGate } from '../kit/token-gate.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
 import { services } from '../services.ts'
 
@@ -456,4 +457,50 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
       expect(await isIn()).toBe(true)
     })
   })
+})
+
+test('a gate signs people in at the token service of another, with a password and consent', {
+  timeout: 30_000,
+}, async () => {
+  const port = await freePort()
+  const url = `https://127.0.0.1:${port}`
+  const service = await startTokenGate({
+    tokenService: {
+      clients: {
+        shop: {
+          secret: secretOf('shop'),
+          grants: ['authorization_code', 'refresh_token'],
+          redirects: [`${url}/.well-known/portcullis/sign-in/test/callback`],
+          scopes: ['orders:read'],
+        },
+      },
+    },
+  })
+  const gate = await startGate({
+    document,
+    upstream: service.upstream.url,
+    root: {
+      listen: [{ port, host: '127.0.0.1', tls: 'development' }],
+      issuers: { main: { issuer: service.issuer, audience: 'https://api.example.test' } },
+    },
+    api: {
+      auth: {
+        methods: ['main'],
+        signIn: { issuer: 'main', clientId: 'shop', clientSecret: secretOf('shop'), scopes: ['orders:read'] },
+      },
+    },
+  })
+  const browser = new Browser()
+  const away = await browser.open(`${url}/mail`)
+  const back = await signInAs(away.location)
+  expect(back.url).toContain('/sign-in/test/callback?code=')
+  expect(await browser.open(back.url)).toMatchObject({ status: 303, location: '/mail' })
+  expect((await browser.open(`${url}/mail`)).status).toBe(200)
+  expect(service.upstream.hits.at(-1)!.headers).toMatchObject({
+    'portcullis-subject': 'anna',
+    'portcullis-credential': 'session',
+  })
+  await browser.end()
+  await gate.stop()
+  await service.stop()
 })
