@@ -112,7 +112,7 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   },
   P1043: {
     title: 'A user cannot be made so',
-    help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters.',
+    help: 'A name has 1 to 200 printable characters and no colon (RFC 7617); a password has 8 to 1,024 characters, is none of those that guessers try first, and more than the name.',
   },
   P1044: {
     title: 'A grant cannot be made so',
@@ -149,6 +149,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   P1062: {
     title: 'The settings of the token service do not go together',
     help: 'The message says which. The profile `fapi2` allows neither client secrets nor unbound tokens, and signs with ES256, PS256 or EdDSA.',
+  },
+  P1063: {
+    title: 'The theme of the sign-in pages cannot be used',
+    help: '`tokenService.theme.logo` is an SVG or PNG file of at most 512 KB that this user may read; `colour` is six hexadecimal digits after #.',
   },
   P1078: {
     title: 'ACME cannot be used like this',

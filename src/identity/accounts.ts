@@ -49,6 +49,7 @@ export interface Accounts {
   stillStands(name: string, authTimeSeconds: number | undefined): Promise<boolean>
   /** Calls `listener` when everything an account signed in to must end: a new password, a removal. */
   onEnd(listener: (name: string) => void): () => void
+  readonly now: Clock
   readonly factors: Factors
   readonly devices: Devices
   readonly lockout: Lockout
@@ -72,7 +73,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
   const serviceName = settings.theme.name ?? new URL(settings.issuer).host
   const factors = createFactors({ store, vault, now, issuer: settings.issuer, serviceName })
   const devices = createDevices({ vault, now })
-  const lockout = createLockout({ counters, store })
+  const lockout = createLockout({ counters, store, now })
   const listeners = new Set<(name: string) => void>()
   const inTurn = createTurns()
   const lengthMin = settings.mfa.length > 0 ? passwordMin : lonePasswordMin
@@ -113,6 +114,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
   }
 
   return {
+    now,
     factors,
     devices,
     lockout,

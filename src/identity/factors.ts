@@ -1,4 +1,5 @@
 import { createHmac, hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
 import type {
   AuthenticationResponseJSON,
   AuthenticatorTransport,
@@ -43,6 +44,8 @@ export interface PasskeyProof {
 
 /** Second factors and passkeys at rest, and whether what somebody shows fits them. */
 export interface Factors {
+  /** Passkeys belong to a domain (WebAuthn 3, 5.1.2): where the service is known by an address there are none. */
+  readonly canUsePasskeys: boolean
   list(name: string): Promise<FactorList>
   offerTotp(name: string): Promise<TotpOffer>
   /** What an offer showed, to show it again. */
@@ -150,6 +153,7 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
   }
 
   return {
+    canUsePasskeys: isIP(hostname.replace(/^\[|\]$/g, '')) === 0,
     async list(name) {
       const [totp, passkeys, codes] = await Promise.all([
         store.get(totpKey(name)),

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
 import { clientNetwork } from '../base/ip.ts'
 import type { Counters, Rate } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
@@ -51,8 +52,14 @@ export interface Lockout {
 
 const unlockPrefix = 'sign-in/unlocked/'
 
+export interface LockoutOptions {
+  readonly counters: Counters
+  readonly store: Store
+  readonly now: Clock
+}
+
 /** Counts wrong tries in shared counters, so that several gates count together. */
-export function createLockout({ counters, store }: { readonly counters: Counters; readonly store: Store }): Lockout {
+export function createLockout({ counters, store, now }: LockoutOptions): Lockout {
   async function budgetsOf(what: Guessed, name: string, whence: Whence): Promise<readonly [Spent, string, Rate][]> {
     // What was typed as a name may be a password: it stands nowhere but hashed.
     const who = digest(name)
@@ -92,7 +99,7 @@ export function createLockout({ counters, store }: { readonly counters: Counters
     },
     async unlock(name) {
       const longest = budgets.code.day.windowMs
-      await store.put(unlockPrefix + digest(name), Date.now(), { ttlMs: 2 * longest })
+      await store.put(unlockPrefix + digest(name), now(), { ttlMs: 2 * longest })
     },
     deviceWaitMs: (address) => waitOf(counters, deviceKey(address), budgets.device.network),
     async deviceWrong(address) {

@@ -56,7 +56,7 @@ export function createAccountPages(options: AccountPagesOptions): (visit: Accoun
 
   async function start(name: string, response: ServerResponse): Promise<string> {
     const id = newId()
-    await store.put(keyOf(id), { name, authTime: Math.floor(Date.now() / 1_000) }, { ttlMs: sessionMs })
+    await store.put(keyOf(id), { name, authTime: Math.floor(accounts.now() / 1_000) }, { ttlMs: sessionMs })
     response.appendHeader('Set-Cookie', `${sessionCookie}=${id}; Max-Age=${sessionMs / 1_000}; ${flags}`)
     return id
   }
@@ -104,7 +104,15 @@ export function createAccountPages(options: AccountPagesOptions): (visit: Accoun
     const show = async (said: { readonly done?: string; readonly failed?: Failure | undefined } = {}) => {
       const list = await factors.list(name)
       const { done, failed } = said
-      const view = accountView({ ...frame, name, factors: list, done, error: failed?.text, passwordMin: lengthMin })
+      const view = accountView({
+        ...frame,
+        name,
+        factors: list,
+        done,
+        error: failed?.text,
+        passwordMin: lengthMin,
+        canUsePasskeys: factors.canUsePasskeys,
+      })
       sendPage(response, pages, failed?.status ?? 200, view, failed?.headers)
     }
 

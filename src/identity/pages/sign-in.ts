@@ -115,7 +115,7 @@ export function createSignIn({ accounts, store, pages, marks, settings, tell }: 
       error: failed?.text,
       remember: visit.fields.get('remember') === 'yes',
       canRemember: flow.cancel !== undefined,
-      passkeyOptions: JSON.stringify(await factors.passkeyRequest(flow.id)),
+      passkeyOptions: factors.canUsePasskeys ? JSON.stringify(await factors.passkeyRequest(flow.id)) : undefined,
     })
     send(visit, view, failed)
   }
@@ -149,7 +149,8 @@ export function createSignIn({ accounts, store, pages, marks, settings, tell }: 
 
   async function showEnrol(visit: Visit, progress: Progress, failed?: Failure, wish?: string): Promise<void> {
     const { flow, query } = visit
-    const kinds: readonly FactorKind[] = settings.mfa.length > 0 ? settings.mfa : ['totp', 'passkey']
+    const wanted: readonly FactorKind[] = settings.mfa.length > 0 ? settings.mfa : ['totp', 'passkey']
+    const kinds = wanted.filter((one) => one === 'totp' || factors.canUsePasskeys || wanted.length === 1)
     const kind = kinds.find((one) => one === (wish ?? query.get('enrol'))) ?? kinds[0]!
     const offer =
       kind !== 'totp'

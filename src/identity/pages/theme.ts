@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { extname } from 'node:path'
-import { ConfigError } from '../../base/errors.ts'
+import { ConfigError, messageOf } from '../../base/errors.ts'
 import type { ThemeSettings } from '../people.ts'
 import { passkeyScript } from './passkey-script.ts'
 import { styles } from './styles.ts'
@@ -43,10 +43,15 @@ function libraryFile(): URL {
 
 function logoAsset(file: string): Asset {
   const type = logoTypes[extname(file).toLowerCase()]
-  if (type === undefined) throw new ConfigError('P1043', `theme.logo: expected an .svg or .png file, found ${file}`)
-  const { size } = statSync(file)
-  if (size > logoBytesMax) throw new ConfigError('P1043', `theme.logo: ${file} has more than ${logoBytesMax} bytes`)
-  return asset(`logo${extname(file).toLowerCase()}`, type, readFileSync(file))
+  if (type === undefined) throw new ConfigError('P1063', `theme.logo: expected an .svg or .png file, found ${file}`)
+  let body: Buffer
+  try {
+    if (statSync(file).size > logoBytesMax) throw new Error(`${file} has more than ${logoBytesMax} bytes`)
+    body = readFileSync(file)
+  } catch (error) {
+    throw new ConfigError('P1063', `theme.logo: ${messageOf(error)}`, { cause: error })
+  }
+  return asset(`logo${extname(file).toLowerCase()}`, type, body)
 }
 
 function asset(name: string, type: string, body: Buffer): Asset {
@@ -103,7 +108,7 @@ function luminance(colour: Rgb): number {
 
 function parse(colour: string): Rgb {
   const [, digits] = /^#([0-9a-f]{6})$/i.exec(colour) ?? []
-  if (digits === undefined) throw new ConfigError('P1043', `theme.colour: expected #rrggbb, found ${colour}`)
+  if (digits === undefined) throw new ConfigError('P1063', `theme.colour: expected #rrggbb, found ${colour}`)
   const value = Number.parseInt(digits, 16)
   return [value >> 16, (value >> 8) & 255, value & 255]
 }

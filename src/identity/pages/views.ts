@@ -226,10 +226,11 @@ export interface AccountView extends FormFrame, Messages {
   readonly factors: FactorList
   readonly done?: string | undefined
   readonly passwordMin: number
+  readonly canUsePasskeys: boolean
 }
 
 export function accountView(view: AccountView): View {
-  const { name, factors, error, done, passwordMin } = view
+  const { name, factors, error, done, passwordMin, canUsePasskeys } = view
   const { totp, passkeys, recoveryCodesLeft } = factors
   const hasFactor = totp !== undefined || passkeys.length > 0
   const remove = (step: string, what: string, id?: string) =>
@@ -246,7 +247,7 @@ ${done !== undefined && html`<p class="message good" role="status">${done}</p>`}
 ${!hasFactor && html`<p>You have none. With one, a stolen password alone lets nobody in.</p>`}
 ${totp !== undefined && html`<div class="item"><p>Authenticator app<br><small>since ${day(totp.createdAt)}</small></p>${remove('remove-totp', 'the authenticator app')}</div>`}
 ${passkeys.map(({ id, label, createdAt, usedAt }) => html`<div class="item"><p>${label}<br><small>passkey since ${day(createdAt)}${usedAt !== undefined && html`, last used ${day(usedAt)}`}</small></p>${remove('remove-passkey', `the passkey ${label}`, id)}</div>`)}
-<div class="row">${totp === undefined && html`<a class="button" href="${view.action}?enrol=totp">Set up an app</a>`}<a class="button" href="${view.action}?enrol=passkey">Add a passkey</a></div>
+<div class="row">${totp === undefined && html`<a class="button" href="${view.action}?enrol=totp">Set up an app</a>`}${canUsePasskeys && html`<a class="button" href="${view.action}?enrol=passkey">Add a passkey</a>`}</div>
 </section>
 ${
   hasFactor &&
