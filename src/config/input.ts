@@ -212,6 +212,15 @@ export interface ConfigInput {
       readonly roles?: readonly string[] | undefined
       /** Its plan, for limits. */
       readonly plan?: string | undefined
+      /** Where and for what its tokens work, besides what their scopes allow. The gate answers 403 elsewhere. */
+      readonly bounds?: {
+        /** Address ranges its tokens work from. */
+        readonly cidrs?: readonly string[] | undefined
+        /** Web origins whose pages may use them. */
+        readonly origins?: readonly string[] | undefined
+        /** Selectors of operations: `op:listOrders`, `tag:orders`, `GET /orders/*`. */
+        readonly operations?: readonly string[] | undefined
+      } | undefined
       /** One of your own: people are not asked whether they agree. */
       readonly trusted?: boolean | undefined
       /** How long its access tokens last, at most. Default: `tokenService.accessTtl`. */
@@ -917,7 +926,7 @@ export interface ConfigInput {
         /** How old a signature may be, by its `created`; within that time each is taken once. */
         readonly maxAge?: string | undefined
       } | undefined
-      /** Public keys of callers: the entry of `auth` that vouches for them with their application's or their own name, and a JWK set (RFC 7517), as a file or here. `use: enc` is for answers, `use: sig` for signatures. */
+      /** Public keys of callers: the entry of `auth` that vouches for them with their application's or their own name, and a JWK set (RFC 7517), as a file or here. `use: enc` is for answers, `use: sig` for signatures. Clients of the gate's own token service that registered a JWK set need no entry. */
       readonly clients?: { readonly [name: string]: string | ({
         readonly keys?: readonly Record<string, never>[] | undefined
       }) } | undefined

@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { unusedReport } from '../../src/cli/unused-rights.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -8,6 +9,7 @@ import { createUsers } from '../../src/credentials/users.ts'
 import { guards } from '../../src/guards/index.ts'
 import { type GateInput, type SpawnedGate, spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
 import { audience, startIssuer, type TestIssuer } from '../kit/issuer.ts'
+import { basic as basicAuth, clients, secretOf, startTokenGate } from '../kit/token-gate.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
 import { services } from '../services.ts'
 
@@ -225,10 +227,62 @@ describe('N11: tokens with bounds', () => {
     ['an empty list of addresses', { cidr: [] }],
     ['a number for a bound', { ops: 7 }],
     ['a range that is none', { cidr: ['10.0.0/8'] }],
+    ['one of several that cannot be read', [{ cidr: ['0.0.0.0/0'] }, 'x']],
+    ['five of them', Array.from({ length: 5 }, () => ({ cidr: ['0.0.0.0/0'] }))],
     ['a bound that this gate does not know', { cidr: ['0.0.0.0/0'], hours: '9-17' }],
   ])('that cannot be read bound everything: %s', async (_, bounds) => {
     const send = await bounded(bounds)
     expect(await send('/orders')).toBe('401 auth.token-bounds')
+  })
+
+  test('of the token service carry the bounds of their client, and a token that is exchanged those of both', async () => {
+    const gate = await startTokenGate({
+      root: { trustedProxies: ['127.0.0.1'] },
+      tokenService: {
+        clients: {
+          ...clients,
+          batch: { ...clients.batch, bounds: { cidrs: ['203.0.113.0/24'], operations: ['op:listOrders'] } },
+          middle: {
+            secret: secretOf('middle'),
+            grants: ['token_exchange'],
+            scopes: ['orders:read'],
+            bounds: { cidrs: ['203.0.113.7'] },
+          },
+        },
+        exchange: [{ client: 'middle', from: ['batch', 'other'], to: ['test'] }],
+      },
+    })
+    ends.push(gate.stop)
+    const tokenOf = async (name: string, scope: string) => {
+      const { body } = await gate.post('/oauth/token', { grant_type: 'client_credentials', scope }, basicAuth(name))
+      return body.access_token as string
+    }
+    const from = (address: string) => ({ 'x-forwarded-for': address })
+    const batch = await tokenOf('batch', 'orders:read orders:write')
+    expect(decodeJwt(batch).portcullis_bounds).toEqual({ cidr: ['203.0.113.0/24'], ops: ['op:listOrders'] })
+    expect(await gate.call(batch, from('203.0.113.8'))).toBe(200)
+    expect(await gate.call(batch, from('203.0.114.8'))).toBe(403)
+    const write = { method: 'POST', headers: { authorization: `Bearer ${batch}`, ...from('203.0.113.8') } }
+    expect((await gate.fetch('/orders', write)).status).toBe(403)
+    const exchanged = async (subject: string) => {
+      const { body } = await gate.post(
+        '/oauth/token',
+        {
+          grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+          subject_token: subject,
+          subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+          resource: String(decodeJwt(subject).aud),
+        },
+        basicAuth('middle'),
+      )
+      return body.access_token as string
+    }
+    const both = await exchanged(batch)
+    expect(decodeJwt(both).portcullis_bounds).toHaveLength(2)
+    expect(await gate.call(both, from('203.0.113.7'))).toBe(200)
+    expect(await gate.call(both, from('203.0.113.8'))).toBe(403)
+    const own = await exchanged(await tokenOf('other', 'orders:read'))
+    expect([await gate.call(own, from('203.0.113.7')), await gate.call(own, from('203.0.113.8'))]).toEqual([200, 403])
   })
 
   test('of an empty map are bounded by nothing', async () => {
