@@ -158,6 +158,8 @@ function openingSteps(
   return {
     requestHead(exchange) {
       const { headers } = exchange
+      // Of what goes through a tunnel nothing can be said.
+      if (required && exchange.upgrade !== undefined) return encryptionRequired
       if (isJose(headers['content-type'])) {
         exchange.set(slot, { ...exchange.get(slot), isJwe: true })
         // For those who judge the head: what is inside tells its type only when it is opened, and is judged by that.
@@ -206,6 +208,7 @@ function sealingSteps({ fields }: Options['jwe'], keysOf: KeysOf, slot: Slot<Wra
   }
   return {
     requestHead(exchange) {
+      if (exchange.upgrade !== undefined) return notEncrypted
       const keys = keysOf(exchange)
       return keys instanceof Promise ? keys.then((late) => note(exchange, late)) : note(exchange, keys)
     },

@@ -2,6 +2,7 @@ import { constants, generateKeyPairSync, hash, type KeyObject, sign } from 'node
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, importJWK } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startGate, type TestGate, until } from '../kit/gate.ts'
+import { basic, secretOf, startTokenGate } from '../kit/token-gate.ts'
 import { json, startUpstream, type TestUpstream } from '../kit/upstream.ts'
 
 let upstream: TestUpstream
@@ -297,6 +298,33 @@ describe('T5: encrypted answers', () => {
     const { item, ...rest } = (await reply.json()) as { item: string }
     expect(rest).toEqual({ id: 7, quantity: 1 })
     expect(Buffer.from((await compactDecrypt(item, client.privateKey)).plaintext).toString()).toBe('"tea"')
+  })
+
+  test('are for the key that a client registered with the token service, and for none that it did not', async () => {
+    const clientsThere = {
+      app: { secret: secretOf('app'), scopes: ['orders:read'], jwks: { keys: [clientJwk] } },
+      bare: { secret: secretOf('bare'), scopes: ['orders:read'] },
+    }
+    const payload = { jwe: { match: 'op:listOrders', response: 'client-jwk' } }
+    const gate = await startTokenGate({ tokenService: { clients: clientsThere }, api: { payload } })
+    ends.push(gate.stop)
+    const call = async (name: string) => {
+      const asked = await gate.post(
+        '/oauth/token',
+        { grant_type: 'client_credentials', scope: 'orders:read' },
+        basic(name),
+      )
+      expect(asked.status).toBe(200)
+      return gate.fetch('/orders', { headers: { authorization: `Bearer ${asked.body.access_token}` } })
+    }
+    for (let i = 0; i < 2; i++) {
+      const reply = await call('app')
+      expect(reply.status).toBe(200)
+      expect(Buffer.from((await compactDecrypt(await reply.text(), client.privateKey)).plaintext).toString()).toBe('[]')
+    }
+    const refused = await call('bare')
+    expect(refused.status).toBe(403)
+    expect(await refused.json()).toMatchObject({ code: 'payload.no-client-key' })
   })
 
   test('to a key that cannot be used are refused when the gate starts, with the place', async () => {
