@@ -26,7 +26,7 @@ export interface ClientOptions {
   /** Where tokens may go, when that is elsewhere than `resource` says: `https://api.example.com`. */
   readonly origins?: readonly string[]
   /** Binds tokens to a key that cannot be read (RFC 9449): one made now, or yours where it must outlive the page. */
-  readonly dpop?: boolean | oauth.CryptoKeyPair
+  readonly dpop?: boolean | oauth.CryptoKeyPair | Promise<oauth.CryptoKeyPair>
   /** For tests and proxies. Default: the global one. */
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. Default: `Date.now`. */
@@ -55,7 +55,10 @@ export function createClient(options: ClientOptions): Client {
   const origins = originsOf(options)
   let prepared: Promise<Prepared> | undefined
   const prepare = () => {
-    prepared ??= prepareClient(options, send)
+    prepared ??= prepareClient(options, send).catch((error: unknown) => {
+      prepared = undefined
+      throw error
+    })
     return prepared
   }
 
@@ -84,7 +87,7 @@ interface Prepared {
 async function prepareClient(options: ClientOptions, send: typeof fetch): Promise<Prepared> {
   const { clientId, dpop, timeoutMs = 10_000, now = Date.now } = options
   const client: oauth.Client = { client_id: clientId }
-  const pair = typeof dpop === 'object' ? dpop : dpop === true ? await oauth.generateKeyPair('ES256') : undefined
+  const pair = typeof dpop === 'object' ? await dpop : dpop === true ? await oauth.generateKeyPair('ES256') : undefined
   const key = pair === undefined ? undefined : oauth.DPoP(client, pair)
   const isLoopback = isLoopbackUrl(options.tokenEndpoint ?? options.issuer!)
   const locks = options.locks ?? (globalThis.navigator as { readonly locks?: Locks } | undefined)?.locks

@@ -147,7 +147,9 @@ async function grant(options: TokenSourceOptions, refreshToken: string | undefin
   if (key !== undefined && told.token_type !== 'dpop') {
     throw new ClientError('not-bound', 'The authorization server gave a token that is not bound to the key.')
   }
-  const lifeMs = told.expires_in === undefined ? Number.POSITIVE_INFINITY : told.expires_in * 1_000
+  // Times in tokens are whole seconds (RFC 7519, 2), so that one may end a second before `expires_in` says.
+  const lifeMs =
+    told.expires_in === undefined ? Infinity : told.expires_in * 1_000 - Math.min(1_000, told.expires_in * 500)
   return {
     value: told.access_token,
     renewAt: askedAt + lifeMs - Math.min(lifeMs / 3, renewBeforeMaxMs),
