@@ -191,6 +191,48 @@ describe('Z2: roles and what they permit', () => {
   })
 })
 
+describe('rules', () => {
+  test('x-portcullis gives an operation rules of its own', async () => {
+    const policy = { authorize: { rules: [{ match: '*', when: "'auditor' in roles" }] } }
+    const special = makeDocument({ key: { type: 'apiKey', in: 'header', parameterName: 'X-API-Key' } }, [
+      { id: 'list', security: [{ key: [] }], policy },
+      { id: 'create', method: 'POST', security: [{ key: [] }] },
+    ])
+    const { caller } = await gateWith({}, { document: special })
+    expect(await (await caller({ roles: ['auditor'] })).ask('list')).toBeUndefined()
+    expect(await (await caller()).ask('list')).toMatchObject({ status: 403, code: 'authorize.rule' })
+    expect(await (await caller()).ask('create')).toBeUndefined()
+  })
+
+  test('about the body hold back what becomes another protocol, which has none', async () => {
+    const { gate, keys } = await gateWith({ rules: [{ match: 'op:list', when: 'body.amount < 5' }] })
+    const { key } = await keys.create({ name: 'app' })
+    const headers = { 'x-api-key': key }
+    expect((await gate.call({ operation: 'list', headers, upgrade: 'websocket' })).verdict).toMatchObject({
+      code: 'authorize.rule',
+      evidence: { failed: 'body.amount', because: 'missing' },
+    })
+    // Otherwise the head alone decides nothing.
+    expect((await gate.call({ operation: 'list', headers })).verdict).toBeUndefined()
+  })
+
+  test('refuse with the same object every time', async () => {
+    const { caller } = await gateWith({ rules: [{ match: '*', when: "'x' in roles" }] })
+    const { ask } = await caller()
+    expect(await ask('list')).toBe(await ask('list'))
+  })
+
+  test('that are observed let pass', async () => {
+    const { caller } = await gateWith({
+      rules: [
+        { match: '*', when: "'x' in roles", mode: 'observe' },
+        { match: '*', effect: 'deny', unless: '*', mode: 'observe' },
+      ],
+    })
+    expect(await (await caller()).ask('list')).toBeUndefined()
+  })
+})
+
 describe('rights that cannot be meant', () => {
   test.each([
     [{ permissions: [{ match: '*', needs: 'read' }] }, /nobody has a permission without "roles"/],

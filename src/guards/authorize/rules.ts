@@ -163,9 +163,10 @@ function denyRight(rule: PreparedRule): Right {
     },
   })
   const refuse = refusals(rule)
-  return rightOf(rule, (exchange) => {
+  return rightOf(rule, (exchange, unknown) => {
     const said = when === undefined ? true : when.judge(exchange)
     if (said === false || exempt?.(exchange) === true) return undefined
+    if (exchange.principal === undefined && rule.readsCaller) return unknown
     const [failure] = said === undefined ? when!.failures(exchange) : []
     return failure === undefined ? refused : refuse(failure)
   })
