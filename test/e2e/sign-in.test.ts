@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto'
 import { decodeJwt } from 'jose'
+import { TOTP } from 'otpauth'
 import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { freePort } from '../kit/gate.ts'
 import { type PeopleBench, startPeople } from '../kit/people.ts'
+import { callback, startTokenGate, userPassword } from '../kit/token-gate.ts'
 import { services } from '../services.ts'
 
 const password = 'four green horses walk'
@@ -226,6 +230,34 @@ describe.skipIf(skip)('sign-in in a browser', () => {
     expect((await poll(second.device_code)).error).toBe('access_denied')
   })
 
+  test('somebody else may sign in on the same browser, and takes over nothing', async () => {
+    await page.goto(bench.authorizeUrl())
+    await givePassword()
+    await press('Allow')
+    await page.waitForURL(/\/callback\?code=/)
+    const first = name
+    name = `${first}-guest`
+    await bench.accounts.set(name, password)
+    await page.goto(bench.authorizeUrl({ prompt: 'login' }))
+    expect(await page.getByLabel('User name').inputValue()).toBe(first)
+    await givePassword()
+    expect(await page.locator('.lead').textContent()).toContain(name)
+    await press('Allow')
+    await page.waitForURL(/\/callback\?code=/)
+    expect(decodeJwt((await bench.redeem(page.url())).access_token).sub).toBe(name)
+  })
+
+  test("the link of a device that holds its code still asks whether it is one's own", async () => {
+    const reply = await fetch(`${bench.issuer}/device/auth`, {
+      method: 'POST',
+      headers: { authorization: bench.clientAuthorization },
+      body: new URLSearchParams({ scope: 'openid orders:read' }),
+    })
+    const { verification_uri_complete: link } = (await reply.json()) as { verification_uri_complete: string }
+    await page.goto(link)
+    await page.getByRole('heading', { name: 'Is this your device?' }).waitFor()
+  })
+
   test('signing out takes a click, and shows where one stands', async () => {
     await page.goto(bench.authorizeUrl())
     await givePassword()
@@ -325,6 +357,70 @@ describe.skipIf(skip)('sign-in in a browser', () => {
       }
     },
   )
+})
+
+describe.skipIf(skip)('at a gate over TLS', () => {
+  test('sign-in, an enforced second factor and consent work in a browser, with cookies for this service alone', async () => {
+    const port = await freePort()
+    const issuer = `https://localhost:${port}/oauth`
+    const gate = await startTokenGate({
+      root: { listen: [{ port, host: '127.0.0.1', tls: 'development' }] },
+      tokenService: {
+        issuer,
+        mfa: ['totp', 'passkey'],
+        theme: { name: 'Example shop', colour: '#0a7d5a' },
+        scopes: { 'orders:read': 'Read your orders' },
+      },
+    })
+    const browser = await services.chromium()
+    try {
+      const context = await browser.newContext({ ignoreHTTPSErrors: true })
+      const page = await context.newPage()
+      const complaints: string[] = []
+      page.on('console', (message) => {
+        if (/Content Security Policy|Refused/.test(message.text())) complaints.push(message.text())
+      })
+      const url = new URL(`${issuer}/auth`)
+      url.search = new URLSearchParams({
+        client_id: 'app',
+        response_type: 'code',
+        scope: 'openid orders:read',
+        redirect_uri: callback,
+        code_challenge: createHash('sha256').update('x'.repeat(43)).digest('base64url'),
+        code_challenge_method: 'S256',
+      }).toString()
+      await page.goto(url.href)
+      const styles = await page.evaluate(() => {
+        const world = globalThis as unknown as { document: { styleSheets: { length: number } } }
+        return world.document.styleSheets.length
+      })
+      expect(styles).toBe(1)
+      await page.getByLabel('User name').fill('anna')
+      await page.getByLabel('Password', { exact: true }).fill(userPassword)
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+      await page.getByRole('heading', { name: 'Set up an authenticator app' }).waitFor()
+      const secret = (await page.locator('.secret').textContent())!.replaceAll(' ', '')
+      await page.getByLabel('Code that the app shows').fill(new TOTP({ secret }).generate())
+      await page.getByRole('button', { name: 'Set up', exact: true }).click()
+      await page.getByRole('button', { name: 'I have stored them' }).click()
+      await page.getByRole('heading', { name: 'Allow Photo printer?' }).waitFor()
+      expect(await page.locator('ul.scopes').textContent()).toContain('Read your orders')
+      const cookies = await context.cookies(`${issuer}/interaction/account`)
+      const device = cookies.find((cookie) => cookie.name.startsWith('__Secure-portcullis-device-'))
+      expect(device).toMatchObject({ httpOnly: true, secure: true, sameSite: 'Lax', path: '/oauth/interaction' })
+      expect(cookies.every((cookie) => cookie.httpOnly && cookie.secure)).toBe(true)
+      // Nobody listens at the application: where the browser goes is all there is to see.
+      const [request] = await Promise.all([
+        page.waitForRequest((sent) => sent.url().startsWith(callback)),
+        page.getByRole('button', { name: 'Allow', exact: true }).click(),
+      ])
+      expect(new URL(request.url()).searchParams.get('code')).not.toBeNull()
+      expect(complaints).toEqual([])
+    } finally {
+      await browser.close()
+      await gate.stop()
+    }
+  })
 })
 
 /** What of the browser's world these tests touch; its types are not part of this project. */
