@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type GateInput, startGate, type TestGate, until } from '../kit/gate.ts'
+import { type GateInput, startGate, type TestGate } from '../kit/gate.ts'
 import { json, startUpstream, type TestUpstream } from '../kit/upstream.ts'
+import { until } from '../until.ts'
 
 /*
  * Fields that are encrypted at rest (T6), on the real listening program, before an upstream that keeps what it gets in a file
