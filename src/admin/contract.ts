@@ -1,5 +1,8 @@
 import type { ErrorCode } from '../base/errors.ts'
 
+/** The name of the administration beside the APIs of the configuration: in logs, counters and the audience of tokens. */
+export const adminApiName = 'portcullis-admin'
+
 /** What somebody may do here: look, change what others use, change who administers. Each includes the ones before it. */
 export type Level = 'viewer' | 'operator' | 'admin'
 

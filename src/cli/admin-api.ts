@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Admin, createAdmin } from '../admin/admin.ts'
-import { type AdminRoute, isOwnRole, type Level, roleOf } from '../admin/contract.ts'
+import { type AdminRoute, adminApiName, isOwnRole, type Level, roleOf } from '../admin/contract.ts'
 import type { EventRing } from '../admin/events.ts'
 import { adminDocument } from '../admin/openapi.ts'
 import { adminRoutes as clientRoutes } from '../admin/routes/clients.ts'
@@ -12,7 +12,7 @@ import { adminRoutes as peopleRoutes } from '../admin/routes/people.ts'
 import { adminCookie, adminRoutes as sessionRoutes } from '../admin/routes/session.ts'
 import { adminRoutes as vaultRoutes } from '../admin/routes/vault.ts'
 import { adminRoutes as watchRoutes } from '../admin/routes/watching.ts'
-import { ConfigError, messageOf } from '../base/errors.ts'
+import { messageOf } from '../base/errors.ts'
 import { object } from '../config/language.ts'
 import { type Config, type LoadOptions, loadConfig } from '../config/load.ts'
 import type { AdminSettings } from '../config/settings.ts'
@@ -34,8 +34,6 @@ import type { Sink } from '../traffic/passage.ts'
 import { type BuiltLoad, buildLoad, type Foundation } from './load.ts'
 import { unusedReport } from './unused-rights.ts'
 import { packageVersion } from './version.ts'
-
-const api = 'portcullis-admin'
 
 export interface AdminApiOptions {
   readonly settings: AdminSettings
@@ -179,13 +177,6 @@ function configurationOf(
 ): object {
   const issuers = from.raw(['issuers']) as Record<string, object> | undefined
   const trusted = oidc === undefined ? undefined : issuers?.[oidc]
-  if (oidc !== undefined && oidc !== 'tokenService' && trusted === undefined) {
-    const place = from.placeOf(['admin', 'auth', 'oidc'])
-    throw new ConfigError('P1408', `admin.auth.oidc: "${oidc}" is none of \`issuers\``, {
-      ...(place === undefined ? {} : { place }),
-      hint: `there are ${Object.keys(issuers ?? {}).join(', ') || 'none'}`,
-    })
-  }
   const permissions: Record<Level, string[]> = { viewer: ['viewer'], operator: ['viewer', 'operator'], admin: ['*'] }
   const levels = routes.filter(({ level }) => level !== 'everyone')
   return {
@@ -194,7 +185,7 @@ function configurationOf(
     listen: [{ port: 0, host: '127.0.0.1', tls: 'off' }],
     ...(trusted === undefined ? {} : { issuers: { [oidc!]: trusted } }),
     apis: {
-      [api]: {
+      [adminApiName]: {
         openapi: file,
         auth: {
           methods: ['session', 'apiKey', 'basic', ...(oidc === undefined ? [] : [oidc])],

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { adminApiName } from '../admin/contract.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Config } from '../config/load.ts'
 import type { ListenSettings } from '../config/settings.ts'
@@ -10,14 +11,19 @@ import type { Foundation } from './load.ts'
 
 /** The token service of a configuration, or none. The provider is loaded only where it is used. */
 export async function openTokenService(config: Config, foundation: Foundation): Promise<TokenService | undefined> {
-  const { tokenService, listen, apis } = config.settings
+  const { tokenService, listen, apis, admin } = config.settings
   if (tokenService === undefined) return undefined
   const [{ createTokenService }, { withIssuer }] = await Promise.all([
     import('../identity/service.ts'),
     import('../identity/issuer.ts'),
   ])
   const { tell = () => {}, ...rest } = foundation
-  return createTokenService({ ...rest, tell, settings: withIssuer(tokenService, listen), apis: Object.keys(apis) })
+  return createTokenService({
+    ...rest,
+    tell,
+    settings: withIssuer(tokenService, listen),
+    apis: [...Object.keys(apis), ...(admin?.auth.oidc === 'tokenService' ? [adminApiName] : [])],
+  })
 }
 
 export interface MountOptions {

@@ -40,6 +40,19 @@ export function checkSettings(
     const hint = 'memory, or redis://user:password@host:6379/0'
     complain('P1041', 'counters.url names no counters that are known', ['counters', 'url'], hint)
   }
+  const oidc = settings.admin?.auth.oidc
+  const issuers = Object.keys(settings.issuers ?? {})
+  const isThere =
+    oidc === 'tokenService' && !issuers.includes(oidc) ? settings.tokenService !== undefined : issuers.includes(oidc!)
+  if (oidc !== undefined && !isThere) {
+    const there = [...issuers, ...(settings.tokenService === undefined ? [] : ['tokenService'])].join(', ')
+    complain(
+      'P1408',
+      `admin.auth.oidc: "${oidc}" is none of \`issuers\``,
+      ['admin', 'auth', 'oidc'],
+      `there are ${there || 'none'}`,
+    )
+  }
   if (Object.keys(settings.apis).length === 0) {
     const hint = 'shop: { openapi: ./openapi.yaml, upstream: http://localhost:3000 }'
     complain('P1026', 'no API is configured', ['apis'], hint)

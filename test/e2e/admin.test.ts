@@ -10,6 +10,7 @@ import { createFactors } from '../../src/identity/factors.ts'
 import { freePort, type GateInput, type SpawnedGate, spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
 import { audience, startIssuer } from '../kit/issuer.ts'
 import { rawClient } from '../kit/raw.ts'
+import { basic as clientBasic, secretOf, startTokenGate } from '../kit/token-gate.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
 import { services } from '../services.ts'
 
@@ -433,6 +434,35 @@ describe('people', () => {
     expect(await level(['admin', '__proto__', 'constructor'])).toMatch(/^403 /)
     expect(await level([])).toMatch(/^403 /)
     expect((await ask('POST', '/keys', { as: await as(['devs']), body: { name: 'x' } })).status).toBe(403)
+  })
+})
+
+describe('tokens of the own token service', () => {
+  test('administer where the configuration says what their roles mean, and only those that are for the administration', async () => {
+    const gate = await startTokenGate({
+      root: { admin: { listen: '127.0.0.1:0', auth: { oidc: 'tokenService', roles: { ops: 'operator' } } } },
+      tokenService: {
+        clients: {
+          deploy: { secret: secretOf('deploy'), roles: ['ops'], scopes: ['orders:read'] },
+          other: { secret: secretOf('other'), roles: ['portcullis:admin'], scopes: ['orders:read'] },
+        },
+      },
+    })
+    ends.push(gate.stop)
+    await createUsers({ store: gate.running.foundation.store }).set('boss', password, { roles: ['portcullis:admin'] })
+    const admin = `${new URL(gate.issuer).origin}/portcullis-admin`
+    const send = async (name: string, more: Record<string, string>) => {
+      const { body } = await gate.post('/oauth/token', { grant_type: 'client_credentials', ...more }, clientBasic(name))
+      const reply = await fetch(`https://127.0.0.1:${gate.running.admin!.port}/v1/session`, {
+        dispatcher: agent,
+        headers: { authorization: `Bearer ${body.access_token}` },
+      })
+      const answer = (await reply.json()) as Json
+      return reply.status === 200 ? answer.level : `${reply.status} ${answer.code}`
+    }
+    expect(await send('deploy', { resource: admin })).toBe('operator')
+    expect(await send('deploy', { scope: 'orders:read' })).toMatch(/^401 /)
+    expect(await send('other', { resource: admin })).toBe('403 admin.level')
   })
 })
 
