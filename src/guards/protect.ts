@@ -22,7 +22,7 @@ import { readJson, writeJson } from './protect/json.ts'
 import { type Lookups, lookupsOf } from './protect/lookups.ts'
 import { fieldShape, markShape } from './protect/options.ts'
 import { PathError, parsePath, type Step } from './protect/paths.ts'
-import { boundOf, type Met, type Places, removed, rewrite } from './protect/walk.ts'
+import { boundOf, type Met, type Places, placesOf, removed, rewrite } from './protect/walk.ts'
 
 const options = z
   .array(fieldShape)
@@ -151,8 +151,9 @@ function planOf(operation: Operation, named: NamedFields, marked: MarkedField): 
             return found.length === 0 ? [] : [root]
           }),
         )
-  const requestPlaces: Places = { paths: named, marks: marksIn(request), fieldOf: marked }
-  const responsePlaces: Places = { paths: named, marks: marksIn(response), fieldOf: marked }
+  const placed = placesOf(named)
+  const requestPlaces: Places = { ...placed, marks: marksIn(request), fieldOf: marked }
+  const responsePlaces: Places = { ...placed, marks: marksIn(response), fieldOf: marked }
   const lookups = lookupsOf(operation, [...fields], (schema) => (any ? marked(marks!.of(schema), '') : undefined))
   for (const field of lookups?.fields ?? []) fields.add(field)
   if (fields.size === 0) return undefined
@@ -234,7 +235,11 @@ function headStep(operation: Operation, plan: Plan): NonNullable<Steps['requestH
 function sealStep(operation: Operation, plan: Plan): NonNullable<Steps['sealRequest']> {
   return (exchange) => {
     const body = exchange.requestBody!
-    if (body.length === 0 || readingIn(exchange.headers['content-type']) !== 'json') return undefined
+    if (body.length === 0) return undefined
+    const type = exchange.headers['content-type']
+    // An upstream may well take what says nothing of itself for JSON.
+    if (type === undefined) return plan.refusesOtherBodies ? wrongForm : undefined
+    if (readingIn(type) !== 'json') return undefined
     const read = readJson(body)
     if (read === undefined) return unreadable
     return withKeys(plan.keys, () => {

@@ -1,15 +1,33 @@
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Operation, SchemaMarks } from '../../openapi/operation.ts'
+import { toPointer } from '../../openapi/pointer.ts'
 import type { Field } from './fields.ts'
 import { isContainer } from './json.ts'
 import { descend, isAt, type Standing, type Step, start } from './paths.ts'
 
 /** Which fields there are: by path, and by the marks of schemas. */
 export interface Places {
+  /** Fields that are wherever their name is (`$..card`), which is how most are named: one look-up finds them. */
+  readonly anywhere: ReadonlyMap<string, Field>
   readonly paths: readonly { readonly steps: readonly Step[]; readonly field: Field }[]
   readonly marks: readonly SchemaMarks[]
   /** The field that the marks of a schema make. */
   readonly fieldOf: (marks: SchemaMarks, name: string) => Field | undefined
+}
+
+/** Fields that are named by path, as a walk wants them. Of several that name one place the first counts. */
+export function placesOf(
+  named: readonly { readonly steps: readonly Step[]; readonly field: Field }[],
+): Pick<Places, 'anywhere' | 'paths'> {
+  const anywhere = new Map<string, Field>()
+  const paths: Places['paths'][number][] = []
+  for (const one of named) {
+    const [step, ...more] = one.steps
+    const isAnywhere = more.length === 0 && step!.deep && step!.name !== undefined && paths.length === 0
+    if (!isAnywhere) paths.push(one)
+    else if (!anywhere.has(step!.name!)) anywhere.set(step!.name!, one.field)
+  }
+  return { anywhere, paths }
 }
 
 /** One field that was met. */
@@ -31,21 +49,16 @@ export const removed: unique symbol = Symbol('removed')
  */
 export function rewrite(value: unknown, places: Places, visit: (met: Met) => unknown): unknown {
   const around: Readonly<Record<string, unknown>>[] = []
-  const { paths, fieldOf } = places
+  /** The names down to where the walk stands. */
+  const tokens: string[] = []
+  const { anywhere, paths, fieldOf } = places
 
   /** `called` is the nearest name above: items of a list go by the name of their list. */
-  function walk(
-    at: unknown,
-    standings: readonly Standing[],
-    marks: readonly SchemaMarks[],
-    pointer: string,
-    called: string,
-  ): unknown {
-    if (!isContainer(at)) return at
+  function walk(at: object, standings: readonly Standing[], marks: readonly SchemaMarks[], called: string): unknown {
     if (Array.isArray(at)) {
       let copy: unknown[] | undefined
       for (let i = 0; i < at.length; i++) {
-        const next = one(at[i], String(i), standings, marks, pointer, called)
+        const next = one(at[i], String(i), standings, marks, called)
         if (next === at[i]) continue
         copy ??= [...at]
         copy[i] = next === removed ? null : next
@@ -56,7 +69,7 @@ export function rewrite(value: unknown, places: Places, visit: (met: Met) => unk
     around.push(object)
     let copy: Record<string, unknown> | undefined
     for (const name in object) {
-      const next = one(object[name], name, standings, marks, pointer, undefined)
+      const next = one(object[name], name, standings, marks, undefined)
       if (next === object[name]) continue
       copy ??= { ...object }
       if (next === removed) delete copy[name]
@@ -71,41 +84,42 @@ export function rewrite(value: unknown, places: Places, visit: (met: Met) => unk
     name: string,
     standings: readonly Standing[],
     marks: readonly SchemaMarks[],
-    pointer: string,
     called: string | undefined,
   ): unknown {
-    let field: Field | undefined
-    let goesOn = false
-    let below: Standing[] | undefined
-    if (standings.length > 0) {
-      below = []
-      for (let i = 0; i < standings.length; i++) {
-        const next = standings[i] === 0 ? 0 : descend(paths[i]!.steps, standings[i]!, name)
-        below.push(next)
-        if (next === 0) continue
-        goesOn = true
-        if (field === undefined && isAt(paths[i]!.steps, next)) field = paths[i]!.field
+    let field = anywhere.get(name)
+    let below = none
+    if (field === undefined && standings.length > 0) {
+      const next = standings.map((standing, i) => (standing === 0 ? 0 : descend(paths[i]!.steps, standing, name)))
+      if (next.some((standing) => standing !== 0)) below = next
+      field = paths.find(({ steps }, i) => isAt(steps, next[i]!))?.field
+    }
+    let marksBelow = noMarks
+    if (field === undefined && marks.length > 0) {
+      const next: SchemaMarks[] = []
+      for (const mark of marks) {
+        const inner = called === undefined ? mark.property(name) : mark.items
+        if (inner === undefined) continue
+        next.push(inner)
+        field ??= fieldOf(inner, called ?? name)
       }
+      marksBelow = next
     }
-    let marksBelow: SchemaMarks[] | undefined
-    for (const mark of marks) {
-      const next = called === undefined ? mark.property(name) : mark.items
-      if (next === undefined) continue
-      marksBelow ??= []
-      marksBelow.push(next)
-      field ??= fieldOf(next, called ?? name)
-    }
-    const here = () => `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (field !== undefined) return visit({ field, value, pointer: here(), around })
-    if (!isContainer(value) || (!goesOn && marksBelow === undefined)) return value
-    return walk(value, goesOn ? below! : none, marksBelow ?? noMarks, here(), called ?? name)
+    const goesOn = isContainer(value) && (anywhere.size > 0 || below.length > 0 || marksBelow.length > 0)
+    if (field === undefined && !goesOn) return value
+    tokens.push(name)
+    const next =
+      field === undefined
+        ? walk(value as object, below, marksBelow, called ?? name)
+        : visit({ field, value, pointer: toPointer(tokens), around })
+    tokens.pop()
+    return next
   }
 
+  if (!isContainer(value)) return value
   return walk(
     value,
     paths.map(() => start),
     places.marks,
-    '',
     '',
   )
 }
