@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { stripTypeScriptTypes } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, type JWK } from 'jose'
@@ -147,7 +147,10 @@ describe.skipIf(skip)('in a browser', () => {
 
   beforeAll(async () => {
     browser = await services.chromium()
-    server = createServer(async (request, reply) => {
+    server = createServer((request, reply) => {
+      serve(request, reply).catch((error) => reply.destroy(error))
+    })
+    const serve = async (request: IncomingMessage, reply: ServerResponse): Promise<void> => {
       let body = ''
       for await (const chunk of request) body += chunk
       const json = (value: unknown, status = 200, headers: Record<string, string> = {}) =>
@@ -184,7 +187,7 @@ describe.skipIf(skip)('in a browser', () => {
       // The browser asks for an icon of its own accord.
       if (path === '/orders') refused++
       json({}, 401, { 'www-authenticate': 'DPoP error="invalid_token"' })
-    })
+    }
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     origin = `http://localhost:${(server.address() as AddressInfo).port}`
   }, 60_000)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createEngine } from '../../src/middleware/engine.ts'
 import { runCommand, startGate, type TestGate, writeGate } from '../kit/gate.ts'
 import { audience, startIssuer, type TestIssuer } from '../kit/issuer.ts'
 import { rawClient } from '../kit/raw.ts'
@@ -21,6 +22,12 @@ const id = { name: 'id', in: 'path', required: true, schema: { type: 'string' } 
 const operation = (operationId: string, more: object = {}) => ({ operationId, responses, ...more })
 const json = { content: { 'application/json': {} } }
 const order = (operationId: string, more: object = {}) => operation(operationId, { tags: ['orders'], ...more })
+
+const owned = { userId: { type: 'string' } }
+const list = (properties: object) => ({ type: 'array', items: { type: 'object', properties } })
+const answerOf = (properties: object) => ({
+  responses: { 200: { description: '', content: { 'application/json': { schema: { type: 'object', properties } } } } },
+})
 
 const document = {
   openapi: '3.1.0',
@@ -60,7 +67,20 @@ const document = {
     '/forbidden': { get: operation('forbidden') },
     '/owned-header': { get: operation('ownedHeader') },
     '/watched': { get: operation('watched') },
-    '/free': { get: operation('free') },
+    '/catalogue': { get: operation('catalogue', answerOf({ page: { type: 'integer' }, results: list(owned) })) },
+    '/cart': { get: operation('cart', answerOf({ ...owned, lines: list({ sku: { type: 'string' } }) })) },
+    '/tenanted/{id}': {
+      parameters: [
+        id,
+        { name: 'X-Tenant', in: 'header', schema: { type: 'string' } },
+        { name: 'tenant', in: 'query', schema: { type: 'string' } },
+        { name: 'realm', in: 'cookie', schema: { type: 'string' } },
+      ],
+      get: operation('getTenanted'),
+      delete: operation('deleteTenanted', {
+        parameters: [{ name: 'hard', in: 'query', schema: { type: 'boolean' } }],
+      }),
+    },
   },
 }
 
@@ -93,6 +113,9 @@ const rules = [
   { match: 'op:forbidden', owner: mine, deny: 403 },
   { match: 'op:ownedHeader', owner: '$response.header.X-Owner == $claims.sub' },
   { match: 'op:watched', owner: mine, mode: 'observe' },
+  { match: 'op:catalogue', owner: mine },
+  { match: 'op:cart', owner: mine, each: '$response.body#/lines' },
+  { match: '/tenanted/*', owner: mine },
 ]
 
 let upstream: TestUpstream
@@ -255,6 +278,18 @@ describe('Z4: an object', () => {
     expect(lookup!.headers['if-none-match']).toBeUndefined()
     expect(lookup!.headers.authorization).toBeUndefined()
     expect(write!.headers['x-custom']).toBe('mine')
+  })
+
+  test('is looked up where the write would find it: with the parameters that both operations document', async () => {
+    answer = (reply, request) => {
+      const isNorth = request.headers['x-tenant'] === 'north' && request.url!.includes('tenant=n%20orth')
+      give(reply, { userId: isNorth && request.headers.cookie === 'realm=r; other=o' ? 'alice' : 'bob' })
+    }
+    const init = { method: 'DELETE', headers: { 'x-tenant': 'north', cookie: 'realm=r; other=o', 'x-other': 'o' } }
+    expect(await statusOf('alice', '/tenanted/1?hard=true&tenant=n%20orth&q=1', init)).toBe(200)
+    expect(seen()).toEqual(['GET /tenanted/1?tenant=n%20orth', 'DELETE /tenanted/1?hard=true&tenant=n%20orth&q=1'])
+    expect(upstream.hits[0]!.headers['x-other']).toBeUndefined()
+    expect(await statusOf('alice', '/tenanted/1?hard=true', { method: 'DELETE' })).toBe(404)
   })
 
   test('decides about what stands below it', async () => {
@@ -652,6 +687,14 @@ describe('a list', () => {
     expect((await ask('alice', '/page')).json()).toEqual({ items: [{ userId: 'alice' }], count: 1 })
   })
 
+  test('is found where the document shows it, and an object that holds a list is an object', async () => {
+    answer = (reply) => give(reply, { page: 1, results: [{ userId: 'bob', x: secret }, { userId: 'alice' }] })
+    expect((await ask('alice', '/catalogue')).json()).toEqual({ page: 1, results: [{ userId: 'alice' }] })
+    answer = (reply) => give(reply, { userId: 'alice', lines: [{ sku: 'a' }, { sku: 'b' }] })
+    expect((await ask('alice', '/cart')).json().lines).toHaveLength(2)
+    expect(await statusOf('bob', '/cart')).toBe(404)
+  })
+
   test('whose envelope has no list is judged as one object', async () => {
     answer = (reply) => give(reply, { items: { x: secret } })
     expect(await statusOf('alice', '/page')).toBe(404)
@@ -853,6 +896,59 @@ test("whatever the upstream holds, nothing of a stranger's object leaves", async
     { numRuns: 200 },
   )
 }, 60_000)
+
+test("whatever is asked, no write reaches a stranger's object", async () => {
+  const names = fc.constantFrom<Who>('alice', 'bob', 'seven')
+  const ids = fc.constantFrom<unknown>('1', '2', '3', '4', 1, 2, null, ['1', '2'])
+  const body = fc.record(
+    { id: ids, Id: ids, userId: fc.constantFrom('alice', 'bob'), item: fc.string() },
+    { requiredKeys: [] },
+  )
+  await fc.assert(
+    fc.asyncProperty(
+      names,
+      fc.constantFrom('PUT', 'PATCH', 'DELETE'),
+      fc.constantFrom('1', '2', '3', '4', '%31', '1;2', '1.json'),
+      fc.constantFrom('', '?id=2', '?ID=1', '?x=1'),
+      fc.oneof(body, fc.array(body, { maxLength: 3 })),
+      async (who, method, path, query, sent) => {
+        upstream.hits.length = 0
+        await ask(who, `/orders/${path}${query}`, { method, ...(method === 'DELETE' ? {} : { body: sent }) })
+        for (const hit of upstream.hits) {
+          if (hit.method === 'GET') continue
+          const target = decodeURIComponent(hit.url.split('/')[2]!.split('?')[0]!)
+          expect(orders.get(target)?.userId).toBe(who)
+          // Whichever of the places the upstream believes, it finds the same object.
+          const said = [new URL(hit.url, 'http://up').searchParams.get('id'), ...idsIn(hit.body.toString())]
+          for (const one of said) if (one !== null) expect(String(one)).toBe(target)
+        }
+      },
+    ),
+    { numRuns: 300 },
+  )
+}, 60_000)
+
+function idsIn(body: string): unknown[] {
+  const found: unknown[] = []
+  if (body === '') return found
+  JSON.parse(body, (key, value: unknown) => {
+    if (key.toLowerCase() === 'id') found.push(value)
+    return value
+  })
+  return found
+}
+
+test('in front of a handler in the same process a rule that needs a look-up does not load', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-'))
+  const engineWith = async (rule: object) => {
+    const api = { authorize: { rules: [rule] }, upstream: undefined }
+    const { close } = await createEngine({ config: await writeGate({ document, upstream: 'http://x', api }, dir) })
+    await close()
+  }
+  await expect(engineWith({ match: 'op:patchOrder', owner: mine })).rejects.toThrow(/handler in the same process/)
+  await engineWith({ match: 'GET *', owner: mine })
+  await rm(dir, { recursive: true })
+})
 
 describe('a rule that could not protect is refused at load', () => {
   const start = (rule: object) =>

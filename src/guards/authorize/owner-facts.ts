@@ -1,6 +1,4 @@
 import type { Exchange } from '../../gate/exchange.ts'
-import type { Operation } from '../../openapi/operation.ts'
-import { templateNames } from '../../openapi/paths.ts'
 import { valueAt } from '../../openapi/pointer.ts'
 import { type OwnerFacts, unknown } from './owner-expression.ts'
 
@@ -18,11 +16,6 @@ export function factsOf(exchange: Exchange, names: readonly string[]): OwnerFact
     responseBody: unknown,
     responseHeaders: unknown,
   }
-}
-
-/** The names of an operation's path parameters in the order of `pathValues`. */
-export function pathNames(operation: Operation): readonly string[] {
-  return templateNames(operation.path)
 }
 
 function pathValue({ pathValues }: Exchange, names: readonly string[], name: string): unknown {
