@@ -197,7 +197,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const { revocations, close } = await watchRevocations(store, log)
       onClose(close)
       const nonces = names.some((name) => all[name]!.dpop.nonce)
-        ? createProofNonces(await (await vault()).secret('dpop-nonce', 32), now)
+        ? createProofNonces(await (await vault()).secrets('dpop-nonce', 32), now)
         : undefined
       const work = once('proofs', () => createMemoryCounters({ now, entriesMax: 65_536 }))
       const dpop = createDpopJudge({ realm, counters, work, publicUrl: options.publicUrl })
@@ -217,11 +217,11 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return createBearerJudge({ issuers: opened, refusals, revocations, dpop, failures })
     }
 
-    const signInSecret = options.signIn === undefined ? undefined : await (await host.vault()).secret('sign-in', 32)
+    const signInSecrets = options.signIn === undefined ? undefined : await (await host.vault()).secrets('sign-in', 32)
 
     function openSignIn(cookie: string): SignIn | undefined {
       const { signIn, publicUrl } = options
-      if (signIn === undefined || sessions === undefined || signInSecret === undefined) return undefined
+      if (signIn === undefined || sessions === undefined || signInSecrets === undefined) return undefined
       checkSignIn(signIn, issuers, host.api)
       const { settings, source: opened } = source(signIn.issuer)
       const { api, counters, now, tell, log } = host
@@ -230,7 +230,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
         options: signIn,
         issuer: settings,
         keys: opened.keys,
-        secret: signInSecret,
+        secrets: signInSecrets,
       })
       host.onClose(made.close)
       return made

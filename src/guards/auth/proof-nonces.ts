@@ -13,37 +13,34 @@ export interface ProofNonces {
 /** How long a nonce is handed out; it counts for as long again. */
 const slotMs = 300_000
 
-export function createProofNonces(secret: Uint8Array, now: Clock): ProofNonces {
-  const made = new Map<number, string>()
+/** Hands out nonces of the first secret and accepts those of any. */
+export function createProofNonces(secrets: readonly Uint8Array[], now: Clock): ProofNonces {
+  let made: { readonly slot: number; readonly current: string; readonly others: readonly string[] } | undefined
 
-  function nonceOf(slot: number): string {
-    let nonce = made.get(slot)
-    if (nonce === undefined) {
-      const start = Buffer.alloc(8)
-      start.writeBigInt64BE(BigInt(slot))
-      nonce = createHmac('sha256', secret)
-        .update('dpop-nonce')
-        .update(start)
-        .digest()
-        .subarray(0, 18)
-        .toString('base64url')
-      if (made.size >= 8) made.clear()
-      made.set(slot, nonce)
-    }
-    return nonce
+  function noncesNow() {
+    const slot = Math.floor(now() / slotMs)
+    if (made?.slot === slot) return made
+    const [current, ...rest] = secrets.map((secret) => nonceOf(secret, slot))
+    // The next one as well: another gate's clock may be a little ahead.
+    const around = secrets.flatMap((secret) => [nonceOf(secret, slot - 1), nonceOf(secret, slot + 1)])
+    made = { slot, current: current!, others: [...rest, ...around] }
+    return made
   }
 
-  const slotNow = () => Math.floor(now() / slotMs)
   return {
-    current: () => nonceOf(slotNow()),
+    current: () => noncesNow().current,
     judge(nonce) {
       if (typeof nonce !== 'string') return 'unknown'
-      const slot = slotNow()
-      if (constantTimeEqual(nonce, nonceOf(slot))) return 'current'
-      // The next one as well: another gate's clock may be a little ahead.
-      return constantTimeEqual(nonce, nonceOf(slot - 1)) || constantTimeEqual(nonce, nonceOf(slot + 1))
-        ? 'old'
-        : 'unknown'
+      const { current, others } = noncesNow()
+      if (constantTimeEqual(nonce, current)) return 'current'
+      return others.some((other) => constantTimeEqual(nonce, other)) ? 'old' : 'unknown'
     },
   }
+}
+
+function nonceOf(secret: Uint8Array, slot: number): string {
+  const start = Buffer.alloc(8)
+  start.writeBigInt64BE(BigInt(slot))
+  const whole = createHmac('sha256', secret).update('dpop-nonce').update(start).digest()
+  return whole.subarray(0, 18).toString('base64url')
 }

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes } from 'node:crypto'
 import type { StepUpNeeds } from './step-up.ts'
 
 /** A sign-in that is under way at an issuer. */
@@ -28,31 +28,47 @@ export interface SignInStates {
   readonly open: (sealed: string) => SignInState | undefined
 }
 
+const saltBytes = 16
 const ivBytes = 12
 const tagBytes = 16
 const sealedCharsMax = 4_096
 
-/** AES-256-GCM with a key of 32 bytes; `context` keeps the states of one API from another's. */
-export function createSignInStates(key: Uint8Array, context: string): SignInStates {
+/**
+ * AES-256-GCM; `context` keeps the states of one API from another's. Seals with the first secret, opens with any. Every
+ * state has a key of its own, so that no number of them wears a secret out (NIST SP 800-38D, 8.3).
+ */
+export function createSignInStates(secrets: readonly Uint8Array[], context: string): SignInStates {
+  const aad = Buffer.from(context)
+  const keyOf = (secret: Uint8Array, salt: Uint8Array) => createHmac('sha256', secret).update(salt).digest()
+
+  function openWith(secret: Uint8Array, bytes: Buffer): SignInState | undefined {
+    const [salt, iv] = [bytes.subarray(0, saltBytes), bytes.subarray(saltBytes, saltBytes + ivBytes)]
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', keyOf(secret, salt), iv, { authTagLength: tagBytes })
+      decipher.setAAD(aad).setAuthTag(bytes.subarray(-tagBytes))
+      const plain = Buffer.concat([decipher.update(bytes.subarray(saltBytes + ivBytes, -tagBytes)), decipher.final()])
+      return JSON.parse(plain.toString('utf8')) as SignInState
+    } catch {
+      return undefined
+    }
+  }
+
   return {
     seal(state) {
-      const iv = randomBytes(ivBytes)
-      const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(context))
+      const [salt, iv] = [randomBytes(saltBytes), randomBytes(ivBytes)]
+      const cipher = createCipheriv('aes-256-gcm', keyOf(secrets[0]!, salt), iv).setAAD(aad)
       const sealed = Buffer.concat([cipher.update(JSON.stringify(state), 'utf8'), cipher.final()])
-      return Buffer.concat([iv, sealed, cipher.getAuthTag()]).toString('base64url')
+      return Buffer.concat([salt, iv, sealed, cipher.getAuthTag()]).toString('base64url')
     },
     open(sealed) {
       if (sealed.length > sealedCharsMax || !/^[A-Za-z0-9_-]+$/.test(sealed)) return undefined
       const bytes = Buffer.from(sealed, 'base64url')
-      if (bytes.length <= ivBytes + tagBytes) return undefined
-      try {
-        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes })
-        decipher.setAAD(Buffer.from(context)).setAuthTag(bytes.subarray(-tagBytes))
-        const plain = Buffer.concat([decipher.update(bytes.subarray(ivBytes, -tagBytes)), decipher.final()])
-        return JSON.parse(plain.toString('utf8')) as SignInState
-      } catch {
-        return undefined
+      if (bytes.length <= saltBytes + ivBytes + tagBytes) return undefined
+      for (const secret of secrets) {
+        const state = openWith(secret, bytes)
+        if (state !== undefined) return state
       }
+      return undefined
     },
   }
 }

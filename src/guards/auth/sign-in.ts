@@ -79,8 +79,8 @@ export interface SignInWorld {
   /** Name of the cookie that the session is read from. */
   readonly cookie: string
   readonly publicUrl: string | undefined
-  /** 32 bytes that all gates of a store share. */
-  readonly secret: Uint8Array
+  /** 32 bytes that all gates of a store share, the newest first, then those still in grace. */
+  readonly secrets: readonly Uint8Array[]
   readonly counters: Counters
   /** What one network may get wrong: each try asks the issuer. */
   readonly failures: FailureBudget
@@ -94,7 +94,7 @@ const browserFormat = /^[A-Za-z0-9_-]{43}$/
 /** How long somebody may take at the issuer. */
 const underWayMs = 600_000
 const returnToMax = 1_024
-const claimsCharsMax = 16_384
+const claimsCharsMax = 8_192
 /** About one token alone, or of no use afterwards. */
 const tokenOnly = new Set(['iss', 'aud', 'exp', 'nbf', 'iat', 'nonce', 'at_hash', 'c_hash', 's_hash', 'jti', 'azp'])
 /** OpenID Connect Back-Channel Logout 1.0, 2.4. */
@@ -103,7 +103,7 @@ const logoutAlgorithms = new Set(['RS256', 'PS256', 'ES256', 'EdDSA'])
 
 export function createSignIn(world: SignInWorld): SignIn {
   const { api, options, issuer, sessions, publicUrl, counters, failures, now, tell, log } = world
-  const states = createSignInStates(world.secret, `sign-in ${api}`)
+  const states = createSignInStates(world.secrets, `sign-in ${api}`)
   const client = createSignInClient({
     issuer: issuer.issuer,
     clientId: options.clientId,
