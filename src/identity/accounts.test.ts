@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { TOTP } from 'otpauth'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Change, type TestPasskey, testPasskey } from '../../test/kit/passkey.ts'
 import { cheap } from '../../test/kit/people.ts'
 import { type Service, services } from '../../test/services.ts'
 import type { SecurityEvent } from '../base/events.ts'
@@ -318,6 +319,111 @@ describe.each([
       expect(JSON.stringify(entries)).not.toContain(first.replaceAll('-', ''))
       await one.factors.newRecoveryCodes(name)
       expect((await one.tryRecoveryCode(name, first, { address: network() })).kind).toBe('wrong')
+    })
+  })
+
+  describe.skipIf(isSkipped)('a passkey', () => {
+    let key: TestPasskey
+    let neighbour: string
+    beforeEach(async () => {
+      key = testPasskey(issuer)
+      const options = await one.factors.passkeyCreation(name, 'flow')
+      expect(await other.factors.addPasskey(name, 'flow', key.create(options), 'Laptop')).toMatchObject({
+        label: 'Laptop',
+      })
+      neighbour = `${name} beside`
+      await one.set(neighbour, password)
+    })
+
+    test('says whose it is; what it signed counts once, also at both gates in one moment', async () => {
+      const signed = key.get(await one.factors.passkeyRequest('flow'))
+      const found = await Promise.all([
+        one.factors.checkPasskey('flow', signed),
+        other.factors.checkPasskey('flow', signed),
+      ])
+      expect(found.filter((proof) => proof !== undefined)).toEqual([
+        { name, id: expect.any(String), amr: ['hwk', 'user'] },
+      ])
+      expect(await other.factors.checkPasskey('flow', signed)).toBeUndefined()
+    })
+
+    test.each<[string, Change]>([
+      ['for another site', { origin: 'https://evil.example' }],
+      ['for a lookalike host', { origin: 'https://id.example.com.evil.example' }],
+      ['over plain http', { origin: 'http://id.example.com' }],
+      ['for another relying party', { rpId: 'example.com' }],
+      ['as a registration', { type: 'webauthn.create' }],
+      ['without anybody there', { userPresent: false }],
+      ['without having checked its user', { userVerified: false }],
+      ['with a wrong signature', { brokenSignature: true }],
+      ['under an id that nobody has', { id: 'AAAAAAAAAAAAAAAAAAAAAA' }],
+    ])('that signs %s signs nobody in', async (_what, change) => {
+      expect(
+        await one.factors.checkPasskey('flow', key.get(await one.factors.passkeyRequest('flow'), change)),
+      ).toBeUndefined()
+      // The next, honest one does.
+      expect(await one.factors.checkPasskey('flow', key.get(await one.factors.passkeyRequest('flow')))).toBeDefined()
+    })
+
+    test('that counts backwards was copied, and is refused', async () => {
+      const ask = () => one.factors.passkeyRequest('flow')
+      expect(await one.factors.checkPasskey('flow', key.get(await ask(), { counter: 7 }))).toBeDefined()
+      expect(await one.factors.checkPasskey('flow', key.get(await ask(), { counter: 7 }))).toBeUndefined()
+      expect(await other.factors.checkPasskey('flow', key.get(await ask(), { counter: 3 }))).toBeUndefined()
+      expect(await other.factors.checkPasskey('flow', key.get(await ask(), { counter: 8 }))).toBeDefined()
+    })
+
+    test('is worth nothing for another sign-in, another account, or a challenge that was made up', async () => {
+      expect(
+        await one.factors.checkPasskey('another flow', key.get(await one.factors.passkeyRequest('flow'))),
+      ).toBeUndefined()
+      expect(
+        await one.factors.checkPasskey('flow', key.get(await one.factors.passkeyRequest('flow', neighbour)), neighbour),
+      ).toBeUndefined()
+      for (const challenge of ['', 'AAAA', Buffer.alloc(56).toString('base64url')]) {
+        expect(await one.factors.checkPasskey('flow', key.get({ challenge }))).toBeUndefined()
+      }
+      // Asked beside a password it need not have checked its user; alone it must.
+      const unchecked = key.get(await one.factors.passkeyRequest('flow', name), { userVerified: false })
+      expect(await one.factors.checkPasskey('flow', unchecked, name)).toMatchObject({ amr: ['hwk'] })
+    })
+
+    test.each([null, undefined, 'text', 7, [], {}, { id: 'x' }, { id: {}, response: {} }, { id: 'x'.repeat(5_000) }])(
+      'that is %j proves nothing and breaks nothing',
+      async (response) => {
+        expect(await one.factors.checkPasskey('flow', response)).toBeUndefined()
+        expect(await one.factors.addPasskey(name, 'flow', response, '')).toBeUndefined()
+      },
+    )
+
+    test('cannot be taken over: an id that is taken stays with its owner', async () => {
+      const thief = testPasskey(issuer)
+      const options = await one.factors.passkeyCreation(neighbour, 'flow')
+      expect(
+        await one.factors.addPasskey(neighbour, 'flow', thief.create(options, { id: key.id }), 'Mine'),
+      ).toBeUndefined()
+      expect(await one.factors.checkPasskey('flow', key.get(await one.factors.passkeyRequest('flow')))).toMatchObject({
+        name,
+      })
+    })
+
+    test('cannot be added with what was made for another account or site, and at most twenty times', async () => {
+      const fresh = () => testPasskey(issuer)
+      const options = () => one.factors.passkeyCreation(name, 'flow')
+      expect(await one.factors.addPasskey(neighbour, 'flow', fresh().create(await options()), '')).toBeUndefined()
+      const elsewhere = fresh().create(await options(), { origin: 'https://evil.example' })
+      expect(await one.factors.addPasskey(name, 'flow', elsewhere, '')).toBeUndefined()
+      for (let i = 1; i < 20; i++) {
+        expect(await one.factors.addPasskey(name, 'flow', fresh().create(await options()), `${i}`)).toBeDefined()
+      }
+      expect(await one.factors.addPasskey(name, 'flow', fresh().create(await options()), 'more')).toBeUndefined()
+    })
+
+    test('that is removed signs nobody in', async () => {
+      const { id } = (await one.factors.list(name)).passkeys[0]!
+      expect(await other.factors.removePasskey(neighbour, id)).toBe(false)
+      expect(await other.factors.removePasskey(name, id)).toBe(true)
+      expect(await one.factors.checkPasskey('flow', key.get(await one.factors.passkeyRequest('flow')))).toBeUndefined()
     })
   })
 
