@@ -7,7 +7,7 @@ import { Agent, request } from 'undici'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { revokeToken } from '../../src/credentials/revoked-tokens.ts'
 import { type DpopKey, dpopKey, dpopProof } from '../kit/dpop.ts'
-import { startGate, type TestGate, until } from '../kit/gate.ts'
+import { spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
 import { audience, jwkOf, makeKey, signToken, startIssuer, type TestIssuer } from '../kit/issuer.ts'
 import { type TestCertificate, testAuthority, testCertificate } from '../kit/pki.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
@@ -388,4 +388,46 @@ describe.each(flavours.filter(({ skip }) => !skip))('attacks on tokens, $name', 
     expect(events).toHaveLength(1)
     expect(JSON.stringify(events)).not.toContain('eyJ')
   })
+})
+
+test('N7: a proof passes once over all worker processes, and a flood of wrong tokens is counted over them', {
+  timeout: 60_000,
+}, async () => {
+  const [upstream, issuer, key] = await Promise.all([startUpstream(), startIssuer(), dpopKey()])
+  const gate = await spawnGate({
+    document,
+    upstream: upstream.url,
+    api: { limits: { mode: 'off' }, auth: { methods: ['main'], failures: '5/h' } },
+    root: { workers: 2, issuers: { main: { issuer: issuer.url, audience } } },
+  })
+  // Each request over a connection of its own, so that both workers get some.
+  const ask = async (headers: Record<string, string>) => {
+    const agent = new Agent()
+    const { statusCode, body } = await request(`${gate.url}/v1/mail`, { headers, dispatcher: agent })
+    await body.dump()
+    await agent.destroy()
+    return statusCode
+  }
+  try {
+    const token = await issuer.token({ cnf: { jkt: key.thumbprint } })
+    for (let round = 0; round < 3; round++) {
+      const dpop = await dpopProof(key, { token, url: `${gate.url}/v1/mail` })
+      // One after another: what is refused as used before counts against the network, too.
+      const outcomes = [
+        await ask({ authorization: `DPoP ${token}`, dpop }),
+        await ask({ authorization: `DPoP ${token}`, dpop }),
+      ]
+      expect(outcomes).toEqual([200, 401])
+    }
+    const wrong = async (i: number) => `${(await issuer.token({ jti: String(i) })).slice(0, -12)}AAAAAAAAAAAA`
+    const outcomes: number[] = []
+    for (let i = 0; i < 12; i++) outcomes.push(await ask({ authorization: `Bearer ${await wrong(i)}` }))
+    expect(outcomes.at(-1)).toBe(429)
+    // Three replays and two more spent it; each worker may have looked at one more before it was told.
+    expect(outcomes.filter((status) => status === 401).length).toBeLessThanOrEqual(5)
+  } finally {
+    await gate.stop()
+    await gate.remove()
+    await Promise.all([upstream.stop(), issuer.stop()])
+  }
 })
