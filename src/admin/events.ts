@@ -1,33 +1,70 @@
+import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
-import type { SecurityEvent } from '../base/events.ts'
+import { messageOf } from '../base/errors.ts'
+import type { SecurityEvent, Tell } from '../base/events.ts'
+import type { Logger } from '../base/log.ts'
+import { createMemoryCounters } from '../store/counters-memory.ts'
+import type { Store, Value } from '../store/store.ts'
 
-/** An event with the moment it was told, and a number that grows. */
+const prefix = 'event/'
+const keptMs = 3 * 86_400_000
+/** What a flood may write: the log has all of it. */
+const rate = { count: 60, windowMs: 60_000, burst: 200 }
+const timeDigits = 15
+/** Keys sort by code point, and people read the newest first. */
+const timeMax = 10 ** timeDigits - 1
+const textMax = 4_000
+
+/** An event with the moment it was told. */
 export interface KeptEvent extends SecurityEvent {
-  readonly number: number
   readonly time: number
 }
 
-/** The latest security events of this process, for people who look; the log has all of them. */
-export interface EventRing {
-  readonly add: (event: SecurityEvent) => void
-  /** Newest first, before the one with the number `before`. */
-  readonly recent: (options: { readonly limit: number; readonly before?: number }) => readonly KeptEvent[]
+/** The latest security events of all processes that share a store, for people who look; the activity log is the record. */
+export interface EventBook {
+  readonly add: Tell
+  /** Newest first; `after` the `next` of the page before. */
+  readonly recent: (options: {
+    readonly limit: number
+    readonly after?: string
+  }) => Promise<{ readonly events: readonly KeptEvent[]; readonly next: string | undefined }>
 }
 
-export function createEventRing(now: Clock, eventsMax = 1_000): EventRing {
-  const kept: KeptEvent[] = []
-  let number = 0
+export function createEventBook({ store, now, log }: { store: Store; now: Clock; log: Logger }): EventBook {
+  const budget = createMemoryCounters({ now, entriesMax: 2 })
+  let told = false
   return {
     add(event) {
-      const entry = { ...event, number: number++, time: now() }
-      kept[entry.number % eventsMax] = entry
+      const time = now()
+      if (!budget.take('events', rate).allowed) return
+      const name = `${String(timeMax - time).padStart(timeDigits, '0')}-${randomBytes(6).toString('hex')}`
+      const value = { ...event, time } as unknown as Value
+      if (JSON.stringify(value).length > 4 * textMax) return
+      store.put(prefix + name, value, { ttlMs: keptMs }).then(
+        () => (told = false),
+        (error: unknown) => {
+          if (!told)
+            log.warn('Security events cannot be kept in the store; the log has them.', { error: messageOf(error) })
+          told = true
+        },
+      )
     },
-    recent({ limit, before = number }) {
-      const found: KeptEvent[] = []
-      const oldest = Math.max(0, number - eventsMax)
-      for (let i = Math.min(before, number) - 1; i >= oldest && found.length < limit; i--)
-        found.push(kept[i % eventsMax]!)
-      return found
+    async recent({ limit, after }) {
+      const from = after === undefined ? {} : { after: prefix + after }
+      const entries = await store.list(prefix, { limit: limit + 1, ...from })
+      const page = entries.slice(0, limit)
+      const last = page.at(-1)
+      return {
+        events: page.map(({ value }) => value as unknown).filter(isEvent),
+        next: entries.length > limit && last !== undefined ? last.key.slice(prefix.length) : undefined,
+      }
     },
   }
+}
+
+function isEvent(value: unknown): value is KeptEvent {
+  const stored = value as Partial<KeptEvent> | null
+  return (
+    typeof stored === 'object' && stored !== null && typeof stored.event === 'string' && typeof stored.time === 'number'
+  )
 }

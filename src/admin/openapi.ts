@@ -226,7 +226,6 @@ const schemas = {
   Events: list(
     strict(
       {
-        number: count,
         time,
         event: text(200),
         subject: text(1_000),
@@ -235,9 +234,8 @@ const schemas = {
         id: text(1_000),
         detail: { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } },
       },
-      ['number', 'time', 'event'],
+      ['time', 'event'],
     ),
-    { type: 'integer' },
   ),
   Unused: strict({
     days: count,
@@ -467,16 +465,9 @@ const paths: Readonly<Record<string, Readonly<Record<string, readonly [string, O
     get: [
       'listEvents',
       {
-        summary: 'The latest security events of this process, newest first',
+        summary: 'The latest security events, newest first',
         tag: 'watch',
-        query: [
-          paging[0]!,
-          query(
-            'before',
-            { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
-            '`next` of the page before.',
-          ),
-        ],
+        query: paging,
         answers: { 200: 'Events' },
       },
     ],

@@ -2,7 +2,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Admin, createAdmin } from '../admin/admin.ts'
 import { type AdminRoute, adminApiName, isOwnRole, type Level, roleOf } from '../admin/contract.ts'
-import type { EventRing } from '../admin/events.ts'
+import type { EventBook } from '../admin/events.ts'
 import { adminDocument } from '../admin/openapi.ts'
 import { adminRoutes as clientRoutes } from '../admin/routes/clients.ts'
 import { adminRoutes as endRoutes } from '../admin/routes/ends.ts'
@@ -40,7 +40,7 @@ export interface AdminApiOptions {
   readonly foundation: Foundation
   readonly stateDir: string
   readonly sink: Sink
-  readonly events: EventRing
+  readonly events: EventBook
   readonly service: () => TokenService | undefined
   /** What the gate serves now. */
   readonly served: () => { readonly config: Config; readonly load: BuiltLoad }

@@ -1,4 +1,4 @@
-import type { EventRing } from '../admin/events.ts'
+import type { EventBook } from '../admin/events.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Config } from '../config/load.ts'
 import { type AdminSettings, type ListenSettings, listenShape } from '../config/settings.ts'
@@ -46,7 +46,7 @@ export interface AdminServeOptions {
   readonly foundation: Foundation
   readonly stateDir: string
   readonly sink: Sink
-  readonly events: EventRing
+  readonly events: EventBook
   readonly service: () => TokenService | undefined
   readonly served: () => { readonly config: Config; readonly load: BuiltLoad }
   readonly inFlight: () => number

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
-import { createEventRing } from '../admin/events.ts'
+import { createEventBook } from '../admin/events.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import { parseIpRange, RangeSet } from '../base/ip.ts'
@@ -120,9 +120,10 @@ async function bringUp(
     ...(given.onPassage === undefined ? {} : { onPassage: given.onPassage }),
   })
   opened.push(() => watch.close())
-  const events = createEventRing(now)
+  const events = createEventBook({ store, now, log })
   listener = (event) => {
-    events.add(event)
+    // Read by nobody where there is no administration.
+    if (first.settings.admin !== undefined) events.add(event)
     watch.tell(event)
   }
   const rights = watchRights(foundation, () => config)

@@ -725,7 +725,7 @@ describe('secrets', () => {
     expect([JSON.parse(changed!.detail.before).name, JSON.parse(changed!.detail.after).name]).toEqual(['a', 'b'])
     const { body: events } = await ask('GET', '/events?limit=1', { as: admin })
     expect(events.items).toMatchObject([{ event: 'admin.changed', id: body.id, detail: { action: 'changeKey' } }])
-    const { body: earlier } = await ask('GET', `/events?limit=1&before=${events.next}`, { as: admin })
+    const { body: earlier } = await ask('GET', `/events?limit=1&after=${events.next}`, { as: admin })
     expect(earlier.items).toMatchObject([{ detail: { action: 'createKey' } }])
   })
 })
@@ -870,6 +870,10 @@ describe.each(pairs)('two gates on $name', ({ name, missing }) => {
     expect([again.body, again.headers.get('etag')]).toEqual([key, headers.get('etag')])
     const status = async () => (await two.gate.fetch('/orders', { headers: { 'x-api-key': key.key } })).status
     await until(async () => (await status()) !== 401, 'the key at the other gate', 1_000)
+    await until(async () => {
+      const { body } = await two.ask('GET', '/events', { as: two.viewer })
+      return body.items.some(({ id }: Json) => id === key.id)
+    }, 'the event at the other gate')
     await one.ask('DELETE', `/keys/${key.id}`, { as: one.operator })
     await until(async () => (await status()) === 401, 'the revocation at the other gate', 1_000)
     const signedIn = await one.ask('POST', '/session', { body: { name: 'anna', password } })

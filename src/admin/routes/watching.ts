@@ -1,10 +1,10 @@
 import type { Unused } from '../../credentials/unused.ts'
 import type { AdminRoute } from '../contract.ts'
-import type { EventRing } from '../events.ts'
+import type { EventBook } from '../events.ts'
 import { isoOf } from '../reply.ts'
 
 export interface WatchRoutesOptions {
-  readonly events: EventRing
+  readonly events: EventBook
   readonly version: string
   readonly document: () => object
   /** Whether store and gate answer; what is wrong, in words. */
@@ -32,16 +32,11 @@ export function adminRoutes({ events, version, document, health, unused }: Watch
     {
       operation: 'listEvents',
       level: 'viewer',
-      handle({ query }) {
+      async handle({ query }) {
         const limit = query.limit === undefined ? 100 : Number(query.limit)
-        const before = query.before === undefined ? undefined : Number(query.before)
-        const found = events.recent({ limit, ...(before === undefined ? {} : { before }) })
-        const items = found.map(({ time, ...event }) => ({ ...event, time: isoOf(time) }))
-        const last = found.at(-1)
-        return {
-          status: 200,
-          body: { items, ...(last === undefined || last.number === 0 ? {} : { next: last.number }) },
-        }
+        const found = await events.recent({ limit, ...(query.after === undefined ? {} : { after: query.after }) })
+        const items = found.events.map(({ time, ...event }) => ({ ...event, time: isoOf(time) }))
+        return { status: 200, body: { items, ...(found.next === undefined ? {} : { next: found.next }) } }
       },
     },
     {
