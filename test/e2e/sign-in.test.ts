@@ -94,7 +94,7 @@ describe.skipIf(skip)('sign-in in a browser', () => {
     await givePassword()
     expect(await heading()).toBe('Allow Photo printer?')
     expect(await page.locator('ul.scopes').textContent()).toContain('Read your orders')
-    expect(await page.locator('dl').textContent()).toContain('10 minutes at a time')
+    expect(await page.locator('dl').textContent()).toContain('after 30 days without use')
     await press('Allow')
     await page.waitForURL(/\/callback\?code=/)
     expect(decodeJwt((await bench.redeem(page.url())).access_token)).toMatchObject({ sub: name, acr: 'pwd' })

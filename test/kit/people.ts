@@ -131,6 +131,7 @@ export async function startPeople(options: PeopleBenchOptions = {}): Promise<Peo
         }),
       },
     },
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     extraTokenClaims: (ctx) => ({ ...authenticationClaims(ctx) }),
     ttl: { Session: 3_600, Interaction: 600, Grant: 3_600, AccessToken: 600, IdToken: 600, DeviceCode: 600 },
   }

@@ -6,6 +6,8 @@ type Details = Awaited<ReturnType<Provider['interactionDetails']>>
 export interface ConsentTextOptions {
   readonly describeScope: (scope: string) => string | undefined
   readonly settings: Pick<PeopleSettings, 'accessTtl' | 'refreshTtl'>
+  /** Whether the application may renew its access without the person. */
+  readonly canRenew: boolean
 }
 
 /** What the standards' own scopes mean (OpenID Connect Core, 5.4 and 11). */
@@ -19,7 +21,7 @@ const ownScopes: Readonly<Record<string, string>> = {
 }
 
 /** What an application asks for, in words: what it wants to do, for how long, and where it takes you. */
-export function consentText({ prompt, params }: Details, { describeScope, settings }: ConsentTextOptions) {
+export function consentText({ prompt, params }: Details, { describeScope, settings, canRenew }: ConsentTextOptions) {
   const details = prompt.details as {
     missingOIDCScope?: readonly string[]
     missingResourceScopes?: Readonly<Record<string, readonly string[]>>
@@ -32,12 +34,11 @@ export function consentText({ prompt, params }: Details, { describeScope, settin
       names.map((name) => ({ name, text: describeScope(name) ?? name, resource })),
     ),
   ]
-  const keeps = [oidc, ...resources.map(([, names]) => names)].flat().includes('offline_access')
   return {
     scopes,
-    duration: keeps
-      ? `Until you end it; it ends by itself after ${spoken(settings.refreshTtl)} without use`
-      : `${spoken(settings.accessTtl)} at a time, while you are signed in`,
+    duration: canRenew
+      ? `Until it is ended; by itself it ends after ${spoken(settings.refreshTtl)} without use`
+      : `${spoken(settings.accessTtl)} at a time; for more it must bring you here again`,
     goesTo: placeOf(params.redirect_uri),
   }
 }

@@ -116,7 +116,8 @@ export function interactionRoutes(options: InteractionOptions): InteractionRoute
       const name = details.session?.accountId
       if (name === undefined) return gone(response)
       if (request.method !== 'POST') {
-        const text = consentText(details, { describeScope, settings })
+        const canRenew = client?.grantTypeAllowed('refresh_token') === true
+        const text = consentText(details, { describeScope, settings, canRenew })
         const frame = { action: url, csrf: await marks.of(uid) }
         return sendPage(response, pages, 200, consentView({ ...frame, ...text, client: clientName, name }))
       }

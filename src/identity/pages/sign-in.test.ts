@@ -63,3 +63,17 @@ describe('signing in', () => {
     })
   })
 })
+
+test('consent tells for how long: an application that cannot renew has the access it gets and no more', async () => {
+  const bench = await startPeople({
+    client: { grant_types: ['authorization_code'] },
+    settings: { accessTtl: 3_600_000 },
+  })
+  await bench.accounts.set('anna', password)
+  const one = visitor()
+  const consent = await one.submit(await one.open(bench.authorizeUrl()), 'password', { name: 'anna', password })
+  expect(consent.text).toContain('1 hour at a time; for more it must bring you here again')
+  const done = await one.submit(consent, 'consent', { decision: 'allow' })
+  expect((await bench.redeem(done.url)).refresh_token).toBeUndefined()
+  await bench.close()
+})
