@@ -29,8 +29,9 @@ export function usesOf(policies: readonly Looked[], plain: boolean): Uses {
   let wholePrincipal = !plain
   // A stated group may lie in another one, which is the one that a policy names.
   let anyGroup = !plain
-  let action = false
-  let resource = policies.some((policy) => policy.resource.op !== 'All')
+  // What is stated of one entity may lead to any other.
+  let action = !plain
+  let resource = !plain || policies.some((policy) => policy.resource.op !== 'All')
 
   for (const { principal: who, resource: what, conditions } of policies) {
     for (const clause of [who, what]) if (clause.op !== 'All') collectUids(clause, groups)

@@ -212,6 +212,11 @@ describe('random policies', () => {
     text.map((one) => `context.path has id && context.path.id == "${one}"`),
     fc.constant('(if principal in Role::"a" then principal else User::"b").sub == "b"'),
     fc.constant('principal in principal'),
+    fc.constant('(resource has owner && resource.owner == principal)'),
+    fc.constant('(principal has note && principal.note has id && principal.note.owner == principal)'),
+    text.map((one) => `(resource has owner && resource.owner has sub && resource.owner.sub == "${one}")`),
+    text.map((one) => `(resource has owner && resource.owner in Role::"${one}")`),
+    text.map((one) => `resource in Folder::"${one}"`),
   )
   const condition = fc.oneof(
     atom,
@@ -258,13 +263,44 @@ describe('random policies', () => {
     at: fc.integer({ min: 0, max: 23 }).map((hour) => Date.parse('2026-11-25T00:30:00Z') + hour * 3_600_000),
   })
 
+  /** What a file of entities says beside requests: who owns what, and groups in groups. */
+  const stated: cedar.Entities = [
+    {
+      uid: { type: 'Resource', id: '/notes/b' },
+      attrs: { owner: { __entity: { type: 'User', id: 'a' } } },
+      parents: [{ type: 'Folder', id: 'a' }],
+    },
+    { uid: { type: 'Folder', id: 'a' }, attrs: {}, parents: [{ type: 'Folder', id: 'b' }] },
+    { uid: { type: 'Role', id: 'a' }, attrs: {}, parents: [{ type: 'Role', id: 'c' }] },
+    {
+      uid: { type: 'User', id: 'a' },
+      attrs: { nothing: 'b', note: { __entity: { type: 'Resource', id: '/notes/b' } } },
+      parents: [{ type: 'Role', id: 'b' }],
+    },
+  ]
+  const same = (a: cedar.EntityJson, b: cedar.EntityJson) => JSON.stringify(a.uid) === JSON.stringify(b.uid)
+
   /** All policies at once, with everything there is to know of a request. */
-  function plainly(policies: readonly string[], { principal, ...exchange }: Exchange): boolean {
+  function plainly(policies: readonly string[], more: cedar.Entities, { principal, ...exchange }: Exchange): boolean {
     const { subject, roles, claims } = principal!
     const { operation, pathValues, address, receivedAt } = exchange
     const path = operation.id === 'list' ? {} : { id: pathValues[0]! }
     const resource = { type: 'Resource', id: operation.path.replace('{id}', pathValues[0] ?? '') }
     const action = { type: 'Action', id: operation.id }
+    const known: cedar.Entities = [
+      {
+        uid: { type: 'User', id: subject },
+        attrs: { sub: subject, via: 'main', kind: 'bearer', roles: [...roles], scopes: [] },
+        parents: [...roles].map((id) => ({ type: 'Role', id })),
+      },
+      { uid: action, attrs: {}, parents: operation.tags.map((tag) => ({ type: 'Action', id: `tag:${tag}` })) },
+      { uid: resource, attrs: path, parents: [{ type: 'Api', id: 'test' }] },
+    ]
+    const entities = known.map((one) => {
+      const other = more.find((two) => same(one, two))
+      if (other === undefined) return one
+      return { uid: one.uid, attrs: { ...other.attrs, ...one.attrs }, parents: [...one.parents, ...other.parents] }
+    })
     const answer = cedar.isAuthorized({
       principal: { type: 'User', id: subject },
       action,
@@ -277,15 +313,7 @@ describe('random policies', () => {
         hour: new Date(receivedAt).getUTCHours(),
       },
       policies: { staticPolicies: Object.fromEntries(policies.map((one, index) => [`p${index}`, one])) },
-      entities: [
-        {
-          uid: { type: 'User', id: subject },
-          attrs: { sub: subject, via: 'main', kind: 'bearer', roles: [...roles], scopes: [] },
-          parents: [...roles].map((id) => ({ type: 'Role', id })),
-        },
-        { uid: action, attrs: {}, parents: operation.tags.map((tag) => ({ type: 'Action', id: `tag:${tag}` })) },
-        { uid: resource, attrs: path, parents: [{ type: 'Api', id: 'test' }] },
-      ],
+      entities: [...entities, ...more.filter((one) => !known.some((two) => same(one, two)))],
     })
     if (answer.type === 'failure') throw new Error(answer.errors.map(({ message }) => message).join())
     const { decision, diagnostics } = answer.response
@@ -299,14 +327,16 @@ describe('random policies', () => {
         fc.array(policy, { minLength: 1, maxLength: 5 }),
         fc.array(caller, { minLength: 1, maxLength: 3 }),
         fc.array(asked, { minLength: 1, maxLength: 8 }),
-        async (texts, callers, requests) => {
+        fc.constantFrom(undefined, stated),
+        async (texts, callers, requests, more) => {
           const policies = written(texts.join('\n'))
-          const kept = await gateWith({ policies })
-          const anew = await gateWith({ policies, cache: false })
+          const files = more === undefined ? {} : { entities: written(JSON.stringify(more), 'entities.json') }
+          const kept = await gateWith({ policies, ...files })
+          const anew = await gateWith({ policies, ...files, cache: false })
           for (const principal of callers) {
             for (const request of [...requests, ...requests]) {
               const exchange = exchangeOf(principal, request)
-              const expected = plainly(texts, exchange)
+              const expected = plainly(texts, more ?? [], exchange)
               expect(anew(exchange) === undefined).toBe(expected)
               expect(kept(exchange) === undefined).toBe(expected)
             }
@@ -314,7 +344,7 @@ describe('random policies', () => {
           for (const close of gates.splice(0)) await close()
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 120 },
     )
   }, 60_000)
 })

@@ -207,7 +207,8 @@ function actionEntity(
     open.push(...(stated?.parents ?? []), ...(fromSchema.get(key) ?? []).map((parent) => uidOf(parent)))
   }
   const own = { type, id }
-  return { uid: own, attrs: {}, parents: [...found.values()].filter((uid) => !sameUid(uid, own)) }
+  const attrs = entities.find(({ uid }) => sameUid(uid, own))?.attrs ?? {}
+  return { uid: own, attrs, parents: [...found.values()].filter((uid) => !sameUid(uid, own)) }
 }
 
 function uidOf(key: string): CedarUid {
