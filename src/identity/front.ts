@@ -65,6 +65,8 @@ const plain: ReadonlySet<string> = new Set([
   ...['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'],
 ])
 
+type Callback = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
 export function createFront(options: FrontOptions): Front {
   const { settings, counters, now, log, tell, provider, readAccessToken, shown, callers } = options
   const { host, protocol, pathname } = new URL(settings.issuer)
@@ -74,6 +76,8 @@ export function createFront(options: FrontOptions): Front {
   const prefix = `${mount}/`
   /** Where clients proved themselves of late: what others guess does not shut them out. */
   const known = new Lru<string, number>({ entriesMax: knownMax })
+  /** What each provider is made into once. */
+  const callbacks = new WeakMap<Provider, Callback>()
   const alone = createMemoryCounters({ now })
   const { failures } = settings.limits
   const failuresOfAll: Rate = {
@@ -123,7 +127,13 @@ export function createFront(options: FrontOptions): Front {
   }
 
   function callback(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    return (provider().callback() as (req: IncomingMessage, res: ServerResponse) => Promise<void>)(request, response)
+    const serving = provider()
+    let answerOne = callbacks.get(serving)
+    if (answerOne === undefined) {
+      answerOne = serving.callback() as Callback
+      callbacks.set(serving, answerOne)
+    }
+    return answerOne(request, response)
   }
 
   async function pagesAnswer(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {

@@ -120,6 +120,8 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   }
 
   let keys: KeysNow
+  /** Keeps imported keys, so it is made once for each set. */
+  let keySet: ReturnType<typeof createLocalJWKSet>
   let provider: Provider
   let renewing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -130,6 +132,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     if (closed) return
     if (provider === undefined || next.fingerprint !== keys.fingerprint) {
       keys = next
+      keySet = createLocalJWKSet({ keys: next.publicKeys as never })
       provider = createProvider(providerOptions())
     }
     keys = next
@@ -173,7 +176,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   async function readAccessToken(token: string): Promise<JWTPayload | undefined> {
     let payload: JWTPayload
     try {
-      const verified = await jwtVerify(token, createLocalJWKSet({ keys: keys.publicKeys as never }), {
+      const verified = await jwtVerify(token, keySet, {
         issuer,
         typ: 'at+jwt',
         algorithms: ['ES256', 'PS256', 'RS256', 'EdDSA'],
