@@ -6,6 +6,7 @@ import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
 import type { ApiDocument, Operation } from '../openapi/operation.ts'
 import { bearerChallenge, unauthorized } from './auth/challenge.ts'
 import { authPlanOf } from './auth/plan.ts'
+import { showingTheWay } from './auth/way.ts'
 import { aclRight } from './authorize/acl.ts'
 import type { Right } from './authorize/contract.ts'
 import { type AuthorizeOptions, authorizeShape } from './authorize/options.ts'
@@ -67,7 +68,7 @@ export const authorize: Guard<AuthorizeOptions, { readonly places: Places }> = {
       if (rights.length === 0 && owner === undefined) return undefined
       const owners = matching.filter(({ entry }) => entry.owner !== undefined && entry.mode === 'enforce')
       const note = options.decisions === 'all' ? noteOf(owners.map(nameOf)) : undefined
-      return stepsOf(operation, rights, owner, note)
+      return stepsOf(operation, rights, owner, note, options.mode === 'enforce')
     }
   },
 }
@@ -83,6 +84,7 @@ function stepsOf(
   rights: readonly Right[],
   owner: Steps | undefined,
   note: Note | undefined,
+  isEnforced: boolean,
 ): Steps {
   const plan = authPlanOf(operation)
   const unknown = unauthorized(
@@ -96,8 +98,9 @@ function stepsOf(
   const judgeBody = judging(body, unknown, note)
   // What becomes another protocol has no body to wait for: then there is none.
   const judgeUpgrade: Step = (exchange) => (exchange.upgrade === undefined ? undefined : judgeBody(exchange))
+  const judgeHead = judging(head, unknown, note)
   const requestHead = inOrder([
-    judging(head, unknown, note),
+    isEnforced ? showingTheWay(judgeHead, plan) : judgeHead,
     body.length === 0 ? undefined : judgeUpgrade,
     owner?.requestHead,
   ])

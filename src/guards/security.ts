@@ -1,12 +1,13 @@
 import { ConfigError } from '../base/errors.ts'
 import { object } from '../config/language.ts'
 import type { Exchange } from '../gate/exchange.ts'
-import type { Guard, Step } from '../gate/guard.ts'
+import type { Guard } from '../gate/guard.ts'
 import type { Principal } from '../gate/principal.ts'
 import { type Denial, denial, type Verdict } from '../gate/verdict.ts'
 import type { ApiDocument, Operation, SecurityScheme } from '../openapi/operation.ts'
 import { bearerChallenge, unauthorized } from './auth/challenge.ts'
 import { type AuthPlan, authPlanOf, holds, placeOf, severalProofsOf } from './auth/plan.ts'
+import { showingTheWay } from './auth/way.ts'
 
 /**
  * Lets a caller reach an operation only with the credentials that its document asks for. Nothing is open unless the
@@ -21,7 +22,7 @@ export const security: Guard<object> = {
     const demand = demandOf(operation)
     if (demand.kind === 'public') return undefined
     const plan = authPlanOf(operation)
-    return { requestHead: withWay(withStepUp(compileDemand(operation, demand), plan), plan) }
+    return { requestHead: showingTheWay(withStepUp(compileDemand(operation, demand), plan), plan) }
   },
 }
 
@@ -115,17 +116,6 @@ function withStepUp(step: Judge, plan: AuthPlan | undefined): Judge {
     if (verdict !== undefined) return verdict
     const { principal } = exchange
     return principal === undefined ? missing : check(principal, exchange.receivedAt)
-  }
-}
-
-/** A refusal for want of a credential shows the way to one: browsers to the issuer, programs to the metadata. */
-function withWay(step: Judge, plan: AuthPlan | undefined): Step {
-  const { signIn, resource } = plan ?? {}
-  if (signIn === undefined && resource === undefined) return step
-  return (exchange) => {
-    const verdict = step(exchange)
-    if (verdict?.kind !== 'denial' || verdict.status !== 401) return verdict
-    return signIn?.instead(exchange, verdict) ?? resource?.located(verdict, exchange) ?? verdict
   }
 }
 

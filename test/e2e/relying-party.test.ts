@@ -36,6 +36,7 @@ const document = {
       },
     },
     '/safe': { get: { operationId: 'openSafe', responses } },
+    '/vault': { get: { operationId: 'openVault', responses } },
   },
 }
 
@@ -152,7 +153,10 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
         },
         stepUp: [{ match: 'op:openSafe', acr: 'mfa', maxAge: '5m' }],
       },
-      authorize: { roles: { editor: ['read', 'write'] } },
+      authorize: {
+        roles: { editor: ['read', 'write'] },
+        rules: [{ match: 'op:openVault', stepUp: { acr: ['mfa'] } }],
+      },
     }
   }
 
@@ -369,6 +373,14 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     expect(Object.fromEntries(provider.asked())).toMatchObject({ acr_values: 'mfa', max_age: '300' })
     expect(done).toMatchObject({ status: 303, location: '/safe' })
     expect((await browser.open(`${gate.url}/safe`)).status).toBe(200)
+  })
+
+  test('N6: so does a rule of rights that asks for more', async () => {
+    await browser.signIn(`${gate.url}/mail`)
+    provider.claims = { acr: 'mfa' }
+    expect((await browser.signIn(`${gate.url}/vault`)).done).toMatchObject({ status: 303, location: '/vault' })
+    expect(provider.asked().get('acr_values')).toBe('mfa')
+    expect((await browser.open(`${gate.url}/vault`)).status).toBe(200)
   })
 
   test('answers from one network that do not fit are refused without a look at them after so many', async () => {

@@ -343,7 +343,11 @@ export function createSignIn(world: SignInWorld): SignIn {
   }
 }
 
-const signInHelps: ReadonlySet<string> = new Set(['security.credential-missing', 'auth.session-refused'])
+const signInHelps: ReadonlySet<string> = new Set([
+  'security.credential-missing',
+  'authorize.caller-unknown',
+  'auth.session-refused',
+])
 
 /** A person opens a page; scripts, images, frames and sockets are told 401 instead. */
 function isNavigation({ method, upgrade, headers }: Exchange): boolean {
