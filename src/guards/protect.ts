@@ -206,9 +206,7 @@ function stepsFor(operation: Operation, plan: Plan, host: Host, slot: Slot<Opene
   const seals = plan.keys.length > 0
   return {
     ...(seals ? { requestHead: headStep(operation, plan), sealRequest: sealStep(operation, plan) } : {}),
-    ...(seals
-      ? { readsRequestBody: (exchange: Exchange) => readingIn(exchange.headers['content-type']) === 'json' }
-      : {}),
+    ...(seals ? { readsRequestBody } : {}),
     responseHead: ({ response }) => {
       const reading = readingIn(response!.headers['content-type'])
       return reading === 'json-lines' || reading === 'json-seq' ? streamedAnswer : undefined
@@ -216,6 +214,11 @@ function stepsFor(operation: Operation, plan: Plan, host: Host, slot: Slot<Opene
     ...(seals ? { openResponse: openStep(operation, plan, host, slot) } : {}),
     sealResponse: concealStep(plan, slot),
   }
+}
+
+function readsRequestBody({ headers }: Exchange): boolean {
+  const type = headers['content-type']
+  return type === undefined || readingIn(type) === 'json'
 }
 
 function headStep(operation: Operation, plan: Plan): NonNullable<Steps['requestHead']> {

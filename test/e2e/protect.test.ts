@@ -202,7 +202,7 @@ describe('a field that a schema marks', () => {
     expect(made).toMatchObject({ status: 200, body: { name: 'Jane', card, email } })
 
     const file = readFileSync(join(dir, 'customers.json'), 'utf8')
-    for (const secret of [card, email, '4111', 'jane.roe']) expect(file).not.toContain(secret)
+    for (const secret of [card, email, 'jane.roe']) expect(file).not.toContain(secret)
     expect(file).toContain('Jane')
     expect(stored.get('1')).toMatchObject({
       card: expect.stringMatching(/^pe1\./),
@@ -242,11 +242,11 @@ describe('a field that a schema marks', () => {
   test('may hold values of any JSON type, in lists and within itself', async () => {
     await begin()
     const editor = await as('editor')
-    const notes = ['text', '', 0, 12.5, true, { a: [1, { b: null }] }, null]
+    const notes = ['some text', '', 0, 12.5, true, { a: [1, { b: null }] }, null]
     const children = [{ name: 'child', card, children: [{ name: 'grandchild', email }] }]
     const made = await call(editor, 'POST', '/customers', { name: 'Jane', notes, children })
     expect(made.body).toMatchObject({ notes, children })
-    expect(JSON.stringify([...stored.values()])).not.toMatch(/text|12\.5|4111|jane\.roe/)
+    expect(JSON.stringify([...stored.values()])).not.toMatch(/some text|12\.5|4111 1111|jane\.roe/)
     expect((stored.get('1')!.notes as unknown[]).at(-1)).toBeNull()
     expect((await call(await as('viewer'), 'GET', '/customers/1')).body.children).toEqual([
       { name: 'child', children: [{ name: 'grandchild' }] },
@@ -276,7 +276,7 @@ describe('a field that a schema marks', () => {
     const patch = { 'content-type': 'application/merge-patch+json' }
     const changed = await call(editor, 'PATCH', '/customers/1', { card: '5500 0000 0000 0004' }, patch)
     expect(changed.body).toMatchObject({ name: 'Jane', card: '5500 0000 0000 0004' })
-    expect(JSON.stringify([...stored.values()])).not.toContain('5500')
+    expect(JSON.stringify([...stored.values()])).not.toContain('5500 0000')
     expect((await call(editor, 'PATCH', '/customers/1', { card: null }, patch)).body).not.toHaveProperty('card')
   })
 
@@ -340,7 +340,7 @@ describe('an encrypted value', () => {
     await until(async () => (await gate.lines()).some(({ event }) => event === 'protect.unreadable'))
     const told = (await gate.lines()).find(({ event }) => event === 'protect.unreadable')
     expect(told).toMatchObject({ detail: { api: 'test', operation: 'read', field: 'card', count: 1 } })
-    expect(JSON.stringify(told)).not.toMatch(/4111|pe1|pv1/)
+    expect(JSON.stringify(told)).not.toMatch(/4111 1111|pe1\.|pv1\./)
   })
 
   test('of a destroyed key never comes back', async () => {
@@ -394,6 +394,15 @@ describe('bodies of other forms', () => {
     },
   )
 
+  test('that say nothing of themselves are refused, too', async () => {
+    await begin({ api: { validate: { request: 'off' } } })
+    const key = await as('editor')
+    const body = Buffer.from(JSON.stringify({ name: 'Jane', card }))
+    const reply = await gate.fetch('/customers', { method: 'POST', headers: { 'x-api-key': key }, body })
+    expect([reply.status, ((await reply.json()) as Stored).code]).toEqual([415, 'protect.media-type'])
+    expect(upstream.hits).toEqual([])
+  })
+
   test('that are compressed are opened and searched, in both directions', async () => {
     await begin()
     const editor = await as('editor')
@@ -419,7 +428,7 @@ describe('bodies of other forms', () => {
     expect(made.body.children).toEqual(children)
     expect(made.headers.get('content-digest')).toBeNull()
     expect(made.headers.get('etag')).toBe('"v1"')
-    expect(JSON.stringify([...stored.values()])).not.toContain('4111')
+    expect(JSON.stringify([...stored.values()])).not.toContain(card)
   })
 
   test('of JSON that could be read in two ways pass in no direction', async () => {
