@@ -42,7 +42,7 @@ const judgementsMax = 100_000
 /** Rules for one operation: their state is kept in the bits of one number. */
 const plansMax = 30
 
-/** Headers by which frameworks take another method or path than the one that was judged. */
+/** Headers by which frameworks take another method or path than the one that was judged; here not even where they are documented. */
 const overrides = new Set([
   'x-http-method-override',
   'x-http-method',
@@ -108,7 +108,7 @@ function stepsOf(operation: Operation, plans: readonly Plan[], context: Context)
   const isEnforced = plans.some(({ enforced }) => enforced)
   const takesMethod = operation.parameters.some(({ name }) => name === '_method')
   return {
-    ...(isEnforced ? { keepRequestHeader: (name: string) => !overrides.has(name) } : {}),
+    ...(isEnforced ? { keepRequestHeader: (name: string) => !overrides.has(name.replaceAll('_', '-')) } : {}),
     requestHead(exchange): Verdict {
       const state: State = { facts: factsOf(exchange, plans[0]!.names), settled: 0, looked: 0, objects: undefined }
       exchange.set(slot, state)
