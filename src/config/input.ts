@@ -680,7 +680,7 @@ export interface ConfigInput {
       readonly mode?: 'off' | 'observe' | 'enforce' | undefined
       /** Whether every reply tells what is left, as RateLimit and RateLimit-Policy (IETF draft). */
       readonly headers?: boolean | undefined
-      /** Limits by plan, by name of the plan. A `rate` of a plan takes the place of `default` for its callers. */
+      /** Limits by plan, by name of the plan. Where a `rate` of a plan is enforced, it takes the place of `default` for its callers. */
       readonly plans?: { readonly [name: string]: {
         /** How many requests in which time, in the long run. */
         readonly rate?: string | undefined

@@ -28,7 +28,7 @@ export const limits: Guard<Options, z.output<typeof rulesRoot>> = {
     const all = [...Object.entries(options.limits), ...Object.entries(options.plans)]
     if (all.every(([, { mode }]) => mode === 'off')) return () => undefined
     const scope = ruleScope({ places: root?.places })
-    const metersOf = createMeters(host, createQueue(options.waiting))
+    const metersOf = createMeters(host, createQueue(options.waiting, host.counters))
     const inForce = all
       .filter(([, { mode }]) => mode !== 'off')
       .flatMap(([name, limit]) =>
@@ -40,14 +40,13 @@ export const limits: Guard<Options, z.output<typeof rulesRoot>> = {
       .sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind))
     const plans = new Set([...Object.keys(options.plans), ...inForce.flatMap((limit) => limit.plans ?? [])])
     const planOf = plans.size === 0 ? undefined : planReader(options.plan, plans)
-    const ownRate = new Set(Object.keys(options.plans).filter((plan) => options.plans[plan]!.rate !== undefined))
     const warnOfIdle = warnOfIdleRules(
       inForce.map(({ name, selects }) => ({ name: `limits.${name}`, selects })),
       host,
     )
     return (operation) => {
       warnOfIdle(operation.document)
-      return stepsOf(operation, { all: inForce, plans, planOf, ownRate, headers: options.headers })
+      return stepsOf(operation, { all: inForce, plans, planOf, headers: options.headers })
     }
   },
 }
@@ -63,6 +62,8 @@ interface Limit extends Metered {
   readonly callers: 'all' | 'known' | 'anonymous'
   /** The plans whose callers it counts; all where none is named. */
   readonly plans: readonly string[] | undefined
+  /** It takes the place of `default` for callers of its plan, where it holds. */
+  readonly replacesDefault: boolean
   readonly selects: Selector
   readonly observing: boolean
 }
@@ -85,6 +86,7 @@ function createLimit(name: string, options: LimitOptions, metered: Metered, { sc
     key,
     callers: key.needsPrincipal || ofPlan !== undefined ? 'known' : (options.callers ?? 'all'),
     plans: ofPlan,
+    replacesDefault: isPlan && metered.kind === 'rate' && options.mode === 'enforce',
     selects,
     observing: options.mode === 'observe',
   }
@@ -107,12 +109,10 @@ interface Limits {
   readonly all: readonly Limit[]
   readonly plans: ReadonlySet<string>
   readonly planOf: PlanOf | undefined
-  /** The plans whose rate takes the place of `default`. */
-  readonly ownRate: ReadonlySet<string>
   readonly headers: boolean
 }
 
-function stepsOf(operation: Operation, { all, plans, planOf, ownRate, headers }: Limits): Steps | undefined {
+function stepsOf(operation: Operation, { all, plans, planOf, headers }: Limits): Steps | undefined {
   const own = all.filter(({ selects, key }) => {
     if (key.readsBody && operation.requestBody === undefined) return false
     return selects(operation)
@@ -128,12 +128,15 @@ function stepsOf(operation: Operation, { all, plans, planOf, ownRate, headers }:
       }
     }
     const anonymous = metBy(({ callers }) => callers !== 'known')
-    const ofPlan = (plan: string | undefined) =>
-      metBy((limit) => {
+    const ofPlan = (plan: string | undefined) => {
+      const isOf = ({ plans: named }: Limit) => plan !== undefined && named?.includes(plan) === true
+      const hasRate = own.some((limit) => limit.replacesDefault && isOf(limit))
+      return metBy((limit) => {
         if (limit.callers === 'anonymous') return false
-        if (limit.plans !== undefined) return plan !== undefined && limit.plans.includes(plan)
-        return !(limit.name === 'default' && limit.kind === 'rate' && plan !== undefined && ownRate.has(plan))
+        if (limit.plans !== undefined) return isOf(limit)
+        return !(hasRate && limit.name === 'default' && limit.kind === 'rate')
       })
+    }
     const known = ofPlan(undefined)
     const byPlan = new Map([...plans].map((plan) => [plan, ofPlan(plan)]))
     if ([known, anonymous, ...byPlan.values()].every((met) => met.counted.length === 0)) return undefined

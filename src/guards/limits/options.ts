@@ -147,7 +147,9 @@ export const optionsShape = object({
   plans: z
     .record(z.string(), limitShape)
     .default({})
-    .describe('Limits by plan, by name of the plan. A `rate` of a plan takes the place of `default` for its callers.'),
+    .describe(
+      'Limits by plan, by name of the plan. Where a `rate` of a plan is enforced, it takes the place of `default` for its callers.',
+    ),
   plan: planShape.describe("How a caller's plan is found."),
   waiting: z
     .number()

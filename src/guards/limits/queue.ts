@@ -1,4 +1,5 @@
 import type { Exchange } from '../../gate/exchange.ts'
+import type { Counters } from '../../store/counters.ts'
 
 /** Requests that wait for their turn in this process, a bounded number. */
 export interface Queue {
@@ -7,14 +8,18 @@ export interface Queue {
   readonly wait: (exchange: Exchange, ms: number) => Promise<void>
 }
 
-export function createQueue(waitingMax: number): Queue {
-  let waiting = 0
+/** Who waits in this process, whatever the number of APIs and of loads; the counters are what it has one of. */
+const waitingIn = new WeakMap<Counters, { count: number }>()
+
+export function createQueue(waitingMax: number, counters: Counters): Queue {
+  const waiting = waitingIn.get(counters) ?? { count: 0 }
+  waitingIn.set(counters, waiting)
   return {
-    isFull: () => waiting >= waitingMax,
+    isFull: () => waiting.count >= waitingMax,
     wait(exchange, ms) {
       const { signal } = exchange
       const until = performance.now() + ms
-      waiting++
+      waiting.count++
       return new Promise((resolve) => {
         let timer = setTimeout(wake, Math.ceil(ms))
         signal.addEventListener('abort', leave)
@@ -27,7 +32,7 @@ export function createQueue(waitingMax: number): Queue {
         function leave(): void {
           clearTimeout(timer)
           signal.removeEventListener('abort', leave)
-          waiting--
+          waiting.count--
           resolve()
         }
       })

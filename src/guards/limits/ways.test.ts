@@ -157,6 +157,17 @@ describe('plans', () => {
     expect(await passing(10, { principal: makePrincipal('x', { ...partner, via: 'other' }) })).toBe(2)
   })
 
+  test.each([
+    ['is off', { rate: '200/min', mode: 'off' }],
+    ['is only observed', { rate: '200/min', mode: 'observe' }],
+    ['is about other operations', { rate: '200/min', match: 'op:other' }],
+    ['is none: a quota', { quota: '1000/day' }],
+    ['is none at all', {}],
+  ])('the implied limit stays where the rate of the plan %s', async (_, gold) => {
+    const { passing } = await limiter({ plans: { gold } })
+    expect(await passing(150, withPlan('rich', 'gold'))).toBe(100)
+  })
+
   test('the claim may stand elsewhere', async () => {
     const { passing } = await limiter({ ...plans, plan: { claim: 'org.tier', default: 'free' } })
     expect(await passing(9, { principal: makePrincipal('a', { claims: { org: { tier: 'gold' } } }) })).toBe(9)
@@ -260,6 +271,22 @@ describe('L5: a throttle', () => {
     start(makeExchange({ principal: bob }))
     expect(vi.getTimerCount()).toBe(1)
     await pass(3_000)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('`waiting` bounds all who wait in the process, whatever the number of APIs', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const counters = createMemoryCounters({ now: () => 0 })
+    const options = { ...off, slow: { pace: '1/s' }, waiting: 2 }
+    const [one, other] = [await limiter(options, { counters }), await limiter(options, { counters })]
+    const waiting = ['a', 'b'].map((name) => makeExchange({ principal: makePrincipal(name) }))
+    for (const exchange of waiting) {
+      void one.step(makeExchange({ principal: exchange.principal! }))
+      void one.step(exchange)
+    }
+    await other.send({ principal: bob })
+    expect((await other.send({ principal: bob })).code).toBe('limits.queue-full')
+    for (const exchange of waiting) exchange.abort()
     expect(vi.getTimerCount()).toBe(0)
   })
 
