@@ -41,4 +41,5 @@ const config: Configuration = {
   },
 }
 const provider = new Provider(`http://127.0.0.1:${port}`, config)
-createServer(provider.callback()).listen(Number(port), '127.0.0.1')
+const answer = provider.callback()
+createServer((request, response) => void answer(request, response)).listen(Number(port), '127.0.0.1')

@@ -34,7 +34,9 @@ try {
       }
       least = Math.min(least, ((performance.now() - since) * 1000) / calls)
     }
-    console.log(`${name.padEnd(58)} ${least.toFixed(2).padStart(8)} µs, making the exchange and waiting for the store included`)
+    console.log(
+      `${name.padEnd(58)} ${least.toFixed(2).padStart(8)} µs, making the exchange and waiting for the store included`,
+    )
   }
   // Near its end every request is a write; those that come together share one.
   const steps = await compileGuard(
