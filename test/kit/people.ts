@@ -6,7 +6,7 @@ import { exportJWK, generateKeyPair } from 'jose'
 import Provider, { type Configuration } from 'oidc-provider'
 import { TOTP } from 'otpauth'
 import type { SecurityEvent } from '../../src/base/events.ts'
-import { silentLogger } from '../../src/base/log.ts'
+import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { type Accounts, createAccounts } from '../../src/identity/accounts.ts'
 import {
   authenticationClaims,
@@ -59,6 +59,7 @@ export interface PeopleBenchOptions {
   readonly counters?: Counters
   readonly vault?: KeyRing
   readonly now?: () => number
+  readonly log?: Logger
 }
 
 export const cheap = { memoryKiB: 1_024, passes: 1, lanes: 1 } as const
@@ -145,6 +146,7 @@ export async function startPeople(options: PeopleBenchOptions = {}): Promise<Peo
     store,
     vault,
     tell,
+    log: options.log ?? silentLogger,
     addressOf,
     describeScope: options.describeScope ?? (() => undefined),
   })

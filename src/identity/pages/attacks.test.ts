@@ -1,6 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Page, type PeopleBench, startPeople, type Visitor, visitor } from '../../../test/kit/people.ts'
+import { silentLogger } from '../../base/log.ts'
 import { CountersUnavailable } from '../../store/counters.ts'
 import { createMemoryCounters } from '../../store/counters-memory.ts'
 
@@ -444,7 +445,9 @@ describe('where a second factor is required', () => {
 })
 
 test('while tries cannot be counted nobody is let in, right or wrong', async () => {
+  const told: unknown[] = []
   const broken = await startPeople({
+    log: { ...silentLogger, error: (message, fields) => void told.push([message, fields]) },
     counters: { ...createMemoryCounters(), take: () => Promise.reject(new CountersUnavailable('down')) },
   })
   await broken.accounts.set('anna', password)
@@ -456,5 +459,7 @@ test('while tries cannot be counted nobody is let in, right or wrong', async () 
     expect(reply.headers.get('retry-after')).toBe('5')
     expect(reply.text).toContain('Signing in does not work right now.')
   }
+  // The operator learns why, and not who or with what.
+  expect(told).toEqual(Array(2).fill(['A page of sign-in could not be made.', { error: 'down' }]))
   await broken.close()
 })

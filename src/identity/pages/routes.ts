@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type Provider from 'oidc-provider'
+import { messageOf } from '../../base/errors.ts'
 import type { Tell } from '../../base/events.ts'
+import { type Logger, silentLogger } from '../../base/log.ts'
 import { parseCookies } from '../../http/cookies.ts'
 import type { Store } from '../../store/store.ts'
 import type { KeyRing } from '../../vault/index.ts'
@@ -23,6 +25,8 @@ export interface InteractionOptions {
   readonly store: Store
   readonly vault: () => Promise<KeyRing>
   readonly tell: Tell
+  /** Where it is told why a page could not be made. Default: nowhere. */
+  readonly log?: Logger
   /** The caller's address, as far as it can be believed. */
   readonly addressOf: (request: IncomingMessage) => string
   /** What a scope means, from the documents that speak of it. */
@@ -37,7 +41,7 @@ export type InteractionRoutes = (request: IncomingMessage, response: ServerRespo
  * the token service, with the path as it came: it also stands before the form that takes user codes of devices.
  */
 export function interactionRoutes(options: InteractionOptions): InteractionRoutes {
-  const { accounts, pages, settings, store, vault, tell, addressOf, describeScope } = options
+  const { accounts, pages, settings, store, vault, tell, log = silentLogger, addressOf, describeScope } = options
   const { origin, pathname, protocol } = new URL(settings.issuer)
   const issuerPath = pathname.replace(/\/$/, '')
   const cookiePrefix = protocol === 'https:' ? '__Secure-' : ''
@@ -202,16 +206,16 @@ export function interactionRoutes(options: InteractionOptions): InteractionRoute
       }
       await answer(request, response, url)
     } catch (error) {
-      if (response.headersSent) {
-        response.destroy()
-        return true
-      }
-      if (error instanceof FormRefused) refuse(response, pages, error.status, error.message)
+      if (!(error instanceof FormRefused))
+        log.error('A page of sign-in could not be made.', { error: messageOf(error) })
+      if (response.headersSent) response.destroy()
+      else if (error instanceof FormRefused) refuse(response, pages, error.status, error.message)
       // The store or the counters do not answer: nobody is let in on a guess.
-      else
+      else {
         refuse(response, pages, 503, 'Signing in does not work right now. Try again in a moment.', {
           'Retry-After': '5',
         })
+      }
     }
     return true
   }
