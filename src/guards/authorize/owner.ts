@@ -34,6 +34,12 @@ const answerUnreadable = denial(
   'The service behind the gate gave an answer that does not show whose it is.',
 )
 
+const errorHidden = denial(
+  400,
+  'authorize.error-hidden',
+  'The service behind the gate refused the request, or failed at it.',
+)
+
 /** Elements of one request body at most, and objects that are looked up for one request. */
 const batchMax = 1_000
 const lookupsMax = 50
@@ -390,7 +396,8 @@ function judgeFailure(plan: Plan, exchange: Exchange): Denial | undefined {
   if (rule.options.errors === 'pass') return undefined
   const retry = headers['retry-after']
   return {
-    ...denial(status, 'authorize.error-hidden', 'The service behind the gate refused the request, or failed at it.'),
+    ...errorHidden,
+    status,
     evidence: { ...evidence, because: 'status' },
     ...(retry === undefined ? {} : { headers: { 'retry-after': retry } }),
   }
