@@ -180,7 +180,7 @@ function noSuchClient(names: readonly string[], options: CommonOptions): ExitCod
 }
 
 async function withClients(options: CommonOptions, use: (clients: Clients) => Promise<ExitCode>): Promise<ExitCode> {
-  const [{ readConfig }, { openStore }, { createClients }, { withIssuer }, { endFamily }, { createLogger }] =
+  const [{ readConfig }, { openStore }, { createClients }, { withIssuer }, { endFamily, forGood }, { createLogger }] =
     await Promise.all([
       import('./read-config.ts'),
       import('../store/open.ts'),
@@ -198,7 +198,7 @@ async function withClients(options: CommonOptions, use: (clients: Clients) => Pr
   try {
     const now = Date.now
     const endTokens = (client: string) =>
-      endFamily(store, service.issuer, `client:${client}`, now(), service.accessTtl + 60_000)
+      endFamily(store, service.issuer, `client:${client}`, forGood, service.accessTtl + 60_000)
     const { clients: configured, profile } = service
     return await use(createClients({ store, configured, profile, now, endTokens }))
   } finally {

@@ -17,6 +17,9 @@ export async function revokeToken(store: Store, issuer: string, jti: string, ttl
 /** Tokens that end together: of one grant, of one client, of one person. */
 export type Family = `${'grant' | 'client' | 'subject'}:${string}`
 
+/** For a family that has no later: its name is not given again, and what is issued while it ends must not outlive it. */
+export const forGood = Number.MAX_SAFE_INTEGER
+
 /**
  * Refuses all tokens of a family that were issued until `before` (milliseconds), on every gate that shares the store.
  * `ttlMs`: longer than any of them lives.

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
 import { boundsClaim, claimOfBounds } from '../credentials/bounds.ts'
+import type { Family } from '../credentials/revoked-tokens.ts'
 import type { AdapterFactory } from './adapter.ts'
 import { type Client, secretMatches } from './clients.ts'
 import { registerExchange } from './exchange.ts'
@@ -48,6 +49,8 @@ export interface ProviderOptions {
   /** How somebody proved who they are, for tokens (RFC 9068, 2.2.1). */
   readonly authentication: (context: KoaContextWithOIDC, token: object) => Record<string, unknown>
   readonly rightsOf: (subject: string) => Promise<Rights | undefined>
+  /** When a family of tokens ended, in milliseconds. */
+  readonly endedAt: (family: Family) => Promise<number | undefined>
   /** What is known of the request a context belongs to. */
   readonly fromOf: (context: KoaContextWithOIDC) => From | undefined
   /** Reads an access token of this service; `undefined` when it is not good, whatever the reason. */
@@ -72,6 +75,8 @@ export function ownSettings(client: object | undefined): OwnSettings | undefined
 
 const openIdScopes = ['openid', 'offline_access', 'profile']
 const minute = 60
+/** How far the clocks of two machines may differ, in seconds. */
+const lateMax = 5
 const standardAlgorithms = ['ES256', 'PS256', 'EdDSA', 'Ed25519', 'RS256'] as const
 /** FAPI 2.0 Security Profile, 5.4.1. */
 const strictAlgorithms = ['ES256', 'PS256', 'EdDSA', 'Ed25519'] as const
@@ -229,7 +234,8 @@ export function createProvider(options: ProviderOptions): Provider {
         async jwt(_, token, parts) {
           const subject = 'accountId' in token && typeof token.accountId === 'string' ? token.accountId : undefined
           const scopes = subject === undefined ? [] : ((await options.rightsOf(subject))?.scopes ?? [])
-          const { payload } = parts as { payload: Record<string, unknown> }
+          const { payload } = parts as { payload: Record<string, unknown> & { iat: number; exp: number } }
+          await dateAfterEnd(payload, subject, 'grantId' in token ? (token.grantId as string | undefined) : undefined)
           // What somebody may not do, no application may do for them.
           if (scopes.length > 0 && typeof payload.scope === 'string') {
             payload.scope = payload.scope
@@ -286,6 +292,25 @@ export function createProvider(options: ProviderOptions): Provider {
       Session: (_, session) =>
         session.accountId === undefined ? 60 * minute : Math.floor(settings.sessionTtl / 1_000),
     },
+  }
+
+  /**
+   * `iat` counts seconds, and the end of a family takes every token of its second. Whoever signs in again in that second
+   * gets a token of the next one; a token whose grant ended meanwhile stays where it is, and is over.
+   */
+  async function dateAfterEnd(
+    payload: Record<string, unknown> & { iat: number; exp: number },
+    subject: string | undefined,
+    grantId: string | undefined,
+  ): Promise<void> {
+    const family: Family = subject === undefined ? `client:${payload.client_id}` : `subject:${subject}`
+    const ended = await options.endedAt(family)
+    if (ended === undefined) return
+    const late = Math.floor(ended / 1_000) + 1 - payload.iat
+    if (late < 1 || late > lateMax) return
+    if (grantId !== undefined && (await provider.Grant.find(grantId)) === undefined) return
+    payload.iat += late
+    payload.exp += late
   }
 
   function accessTtlOf(resource: Resource | undefined, own: OwnSettings | undefined): number {

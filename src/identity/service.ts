@@ -5,7 +5,14 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import type { Logger } from '../base/log.ts'
-import { endFamily, revokedTokensPrefix, revokeToken, tokenIdOf } from '../credentials/revoked-tokens.ts'
+import {
+  endFamily,
+  type Family,
+  forGood,
+  revokedTokensPrefix,
+  revokeToken,
+  tokenIdOf,
+} from '../credentials/revoked-tokens.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store } from '../store/store.ts'
 import type { KeyRing } from '../vault/index.ts'
@@ -85,7 +92,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     configured: settings.clients,
     profile: settings.profile,
     now,
-    endTokens: (client) => endFamily(store, issuer, `client:${client}`, now(), tokenMs),
+    endTokens: (client) => endFamily(store, issuer, `client:${client}`, forGood, tokenMs),
   })
   const grantStore = createGrantStore({
     store,
@@ -102,14 +109,14 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     },
     findShown: (standIn) => shown.get(standIn),
     endShown: (jti) => endToken(jti),
-    endGrant: (id) => endFamily(store, issuer, `grant:${id}`, now(), tokenMs),
+    endGrant: (id) => endFamily(store, issuer, `grant:${id}`, forGood, tokenMs),
     onRace: (model) => log.warn('A code or token was shown twice at the same moment.', { model }),
   })
 
   /** Ends one token and what was exchanged for it: a token without a grant is the head of its own family. */
   async function endToken(jti: string): Promise<void> {
     await revokeToken(store, issuer, jti, tokenMs)
-    await endFamily(store, issuer, `grant:${jti}`, now(), tokenMs)
+    await endFamily(store, issuer, `grant:${jti}`, forGood, tokenMs)
   }
 
   const cookieSecrets = await ring.secrets('identity/cookies', 32)
@@ -164,6 +171,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       people: peopleConfiguration({ accounts, pages, settings, addressOf }),
       authentication: authenticationClaims,
       rightsOf,
+      endedAt,
       fromOf: (context: KoaContextWithOIDC) => callers.get(context.req),
       readAccessToken,
       now,
@@ -190,9 +198,15 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     return (await isOver(payload)) ? undefined : payload
   }
 
+  /** When a family ended, as far as tokens of it may live still. */
+  async function endedAt(family: Family): Promise<number | undefined> {
+    const ended = (await store.get(revokedTokensPrefix + tokenIdOf(issuer, family))) as { before?: number } | undefined
+    return ended?.before
+  }
+
   async function isOver({ jti, iat, sub, client_id: client, grant_id: grant }: JWTPayload): Promise<boolean> {
     if ((await store.get(revokedTokensPrefix + tokenIdOf(issuer, jti!))) !== undefined) return true
-    for (const family of [`grant:${grant}`, `client:${client}`, `subject:${sub}`]) {
+    for (const family of [`grant:${grant}`, `client:${client}`, `subject:${sub}`] as const) {
       const ended = (await store.get(revokedTokensPrefix + tokenIdOf(issuer, family))) as
         | { before?: number }
         | undefined
@@ -212,12 +226,14 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     },
     revoke: (id) => grantStore.end(id),
     async revokeSubject(subject) {
-      await endFamily(store, issuer, `subject:${subject}`, now(), tokenMs)
+      // Grants first: what is issued after the end of a family is new, if its grant stands.
       for (const grant of await grants.list({ subject })) await grantStore.end(grant.id)
+      await endFamily(store, issuer, `subject:${subject}`, now(), tokenMs)
     },
     async revokeClient(client) {
-      await endFamily(store, issuer, `client:${client}`, now(), tokenMs)
+      // Grants first: what is issued after the end of a family is new, if its grant stands.
       for (const grant of await grants.list({ client })) await grantStore.end(grant.id)
+      await endFamily(store, issuer, `client:${client}`, now(), tokenMs)
     },
   }
 
@@ -251,6 +267,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
       store,
       vault: options.vault,
       tell,
+      log,
       addressOf,
       describeScope: (scope) => settings.scopes[scope],
     }),

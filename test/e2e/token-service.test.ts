@@ -496,6 +496,19 @@ describe.each(worlds)('the token service on %s', (_, missing, makeWorld) => {
         expect((await refresh(second, tokens.refresh_token)).status).toBe(400)
       })
 
+      test('K3: everything of a person or a client ends at a moment; who asks anew in that very second is served', async () => {
+        const { store } = first.running.foundation
+        const [mine, own] = [(await tokensOf(first)).access_token, (await ownToken(first)).body.access_token]
+        await endFamily(store, first.issuer, 'subject:anna', Date.now(), 600_000)
+        await endFamily(store, first.issuer, 'client:batch', Date.now(), 600_000)
+        const [fresh, next] = [(await tokensOf(second)).access_token, (await ownToken(second)).body.access_token]
+        await Promise.all([soonRefused(first, mine), soonRefused(second, own)])
+        expect([await first.call(fresh), await second.call(fresh)]).toEqual([200, 200])
+        expect([await first.call(next), await second.call(next)]).toEqual([200, 200])
+        const { iat, exp } = decodeJwt(next)
+        expect(exp! - iat!).toBe(600)
+      })
+
       test('nobody revokes the token of another client', async () => {
         const [{ body }, { body: own }] = [await ownToken(first), await ownToken(first, 'other')]
         await first.post('/oauth/revoke', { token: body.access_token }, basic('other'))

@@ -416,6 +416,7 @@ export function createIssuer(
     settings.typ === undefined ? undefined : new Set(settings.typ.map((typ) => typ.replace(/^application\//, '')))
   const audiences = new Set(settings.audience)
   const toleranceMs = settings.clockTolerance
+  const earlyMs = own ? Math.max(toleranceMs, ownEarlyMs) : toleranceMs
   const { dpop, certificateBound } = settings
   const rules: DpopRules = {
     maxAgeMs: dpop.maxAge,
@@ -439,7 +440,7 @@ export function createIssuer(
     if (iat !== undefined && typeof iat !== 'number') return because(refusals.claims, { issuer: name, claim: 'iat' })
     const expiresMs = exp === undefined ? Number.POSITIVE_INFINITY : (exp as number) * 1000 + toleranceMs
     // Issued in the future means: with a clock that is wrong, or made up in advance.
-    const notBeforeMs = Math.max(nbf ?? 0, iat ?? 0) * 1000 - toleranceMs
+    const notBeforeMs = Math.max(nbf ?? 0, iat ?? 0) * 1000 - earlyMs
     if (at >= expiresMs) return because(refusals.expired, { issuer: name, exp })
     if (at < notBeforeMs) return because(refusals.early, { issuer: name, nbf, iat })
     const application = firstText(claims.client_id, claims.azp)
@@ -533,6 +534,11 @@ export function createIssuer(
 }
 
 const none: readonly never[] = []
+/**
+ * A fresh token of our own may be shown to a gate whose clock is behind the one that issued it, and one that follows the end
+ * of its family in the same second is dated to the next.
+ */
+const ownEarlyMs = 5_000
 
 /** A token that does not say when it was issued ends with any family that ever ended. */
 function familiesOf(issuer: string, claims: Readonly<Record<string, unknown>>): readonly string[] {
