@@ -205,6 +205,8 @@ function configurationOf(
           },
           permissions: levels.map(({ operation, level }) => ({ match: `op:${operation}`, needs: level })),
         },
+        // Whoever wants to end what overloads the gate must get through.
+        concurrency: { overload: { mode: 'off' } },
         validate: { response: 'enforce', maxBody: '64KB' },
         errors: { mode: 'off' },
       },
