@@ -92,6 +92,10 @@ const lookups = 'lookup/'
 
 async function rotate(asked: readonly string[], options: RotateOptions): Promise<ExitCode> {
   const graceMs = options.grace === undefined ? undefined : durationOf(options.grace, '--grace')
+  if (graceMs !== undefined && asked.length === 0) {
+    // Second factors and fields in somebody's database would go with the rest.
+    throw new UsageError('--grace destroys the old keys, and what they sealed with them: name the purposes it is for.')
+  }
   return withRing(options, async (ring, beside) => {
     const all = (await ring.list()).map(({ purpose }) => purpose)
     const { tokenService } = beside.config.settings

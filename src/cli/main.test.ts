@@ -48,7 +48,7 @@ describe('main', () => {
     [['key', 'create'], "missing required argument 'name'"],
     [['key', 'create'], 'Run `portcullis key create --help`'],
     [['scan', '--as', 'alice'], 'is not in this version'],
-    [['keys', 'rotate'], 'API keys: `portcullis key`'],
+    [['keys', 'rotat'], '(Did you mean rotate?)'],
     [['waf', 'instal'], '(Did you mean install?)'],
     [['waf', 'update', 'four'], 'four is no line: 4.25 or 4'],
     [['waf', 'install', '--from', './none.tar.gz'], 'There is no file ./none.tar.gz'],

@@ -6,6 +6,7 @@ import type { UpstreamReply } from '../gate/upstream-reply.ts'
 import { type Denial, denial, type FieldError, type Verdict } from '../gate/verdict.ts'
 import { parseMediaType, type Reading, readingOf } from '../openapi/media-types.ts'
 import type { MediaType, Operation, SchemaMarks } from '../openapi/operation.ts'
+import type { RuleMatch } from '../traffic/passage.ts'
 import { SealBroken, type Sealer } from '../vault/index.ts'
 import {
   type Field,
@@ -130,6 +131,8 @@ interface Plan {
   readonly keys: readonly FieldKeys[]
   /** Whether request bodies of other forms than JSON may hold a field that is to be encrypted. */
   readonly refusesOtherBodies: boolean
+  /** The names of properties and parameters whose values are nobody's business; `*`: all of them. */
+  readonly names: ReadonlySet<string>
 }
 
 function planOf(operation: Operation, named: NamedFields, marked: MarkedField): Plan | undefined {
@@ -138,6 +141,7 @@ function planOf(operation: Operation, named: NamedFields, marked: MarkedField): 
   const response = Object.values(operation.responses).flatMap(({ content }) => content)
   const any = marks?.any === true
   const fields = new Set(named.map(({ field }) => field))
+  const names = new Set(named.map(({ steps }) => steps.at(-1)!.name ?? '*'))
   const marksIn = (content: readonly MediaType[]) =>
     !any
       ? []
@@ -147,7 +151,10 @@ function planOf(operation: Operation, named: NamedFields, marked: MarkedField): 
             const root = marks!.of(ref)
             const found = root.reach.marked.filter(({ value }) => value.protect !== undefined)
             // Read now, so that a mistake stops the start and no request.
-            for (const mark of found) fields.add(marked(mark.node, mark.name)!)
+            for (const mark of found) {
+              fields.add(marked(mark.node, mark.name)!)
+              names.add(mark.name)
+            }
             return found.length === 0 ? [] : [root]
           }),
         )
@@ -155,13 +162,17 @@ function planOf(operation: Operation, named: NamedFields, marked: MarkedField): 
   const requestPlaces: Places = { ...placed, marks: marksIn(request), fieldOf: marked }
   const responsePlaces: Places = { ...placed, marks: marksIn(response), fieldOf: marked }
   const lookups = lookupsOf(operation, [...fields], (schema) => (any ? marked(marks!.of(schema), '') : undefined))
-  for (const field of lookups?.fields ?? []) fields.add(field)
+  for (const { field, name } of lookups?.found ?? []) {
+    fields.add(field)
+    names.add(name)
+  }
   if (fields.size === 0) return undefined
   const sealed = [...fields].filter(({ atRest }) => atRest !== undefined)
   return {
     request: requestPlaces,
     response: responsePlaces,
     lookups,
+    names,
     keys: [...new Set(sealed.flatMap(({ keys }) => keys ?? []))],
     refusesOtherBodies: requestPlaces.marks.length > 0 || mayHold(operation, request, named),
   }
@@ -213,6 +224,7 @@ function stepsFor(operation: Operation, plan: Plan, host: Host, slot: Slot<Opene
     },
     ...(seals ? { openResponse: openStep(operation, plan, host, slot) } : {}),
     sealResponse: concealStep(plan, slot),
+    end: (exchange) => concealMatches(exchange, plan),
   }
 }
 
@@ -413,4 +425,23 @@ function keepFromSharedCaches(response: UpstreamReply): void {
   for (let i = flat.length - 2; i >= 0; i -= 2) if (flat[i]!.toLowerCase() === 'cache-control') flat.splice(i, 2)
   const rest = said.split(',').filter((word) => !/^\s*(?:public|private|s-maxage)\b/i.test(word))
   flat.push('cache-control', ['private', ...rest.map((word) => word.trim())].join(', '))
+}
+
+/** Rules that fitted tell what fitted them: not of a protected field, nor of a body that holds one. */
+function concealMatches(exchange: Exchange, { names }: Plan): void {
+  for (const [i, match] of exchange.matches.entries()) {
+    if (match.data === undefined || !mayQuote(match.variable, names)) continue
+    ;(exchange.matches as RuleMatch[])[i] = { ...match, data: undefined }
+  }
+}
+
+/** `ARGS:json.notes.0` is of the field `notes`; `REQUEST_BODY` and `RESPONSE_BODY` are of everything. */
+function mayQuote(variable: string, names: ReadonlySet<string>): boolean {
+  const [collection, ...places] = variable.split(/[^\w-]+/)
+  if (/BODY|ARGS_COMBINED|FULL_REQUEST|REQUEST_LINE|REQUEST_URI|QUERY_STRING|REQUEST_FILENAME/.test(collection!))
+    return true
+  if (!/^(?:ARGS|XML|JSON|RESPONSE)/.test(collection!)) return false
+  return (
+    names.has('*') || places.some((place) => names.has(place)) || [...names].some((name) => variable.includes(name))
+  )
 }

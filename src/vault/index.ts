@@ -5,7 +5,6 @@ export {
   openKeyRing,
   type PurposeInfo,
   type Sealer,
-  sealedPattern,
 } from './key-ring.ts'
 export {
   type KeyCommand,

@@ -92,7 +92,7 @@ const usesPrefix = 'vault/uses/'
 const randomVersion = 'pv1'
 const sameVersion = 'ps1'
 /** What a sealed value looks like: version, id of the key, nonce with ciphertext and tag. */
-export const sealedPattern = /^(pv1|ps1)\.([\w-]{12})\.([\w-]{38,})$/
+const sealedPattern = /^(pv1|ps1)\.([\w-]{12})\.([\w-]{38,})$/
 
 /**
  * With random nonces a key of AES-GCM may seal 2^32 values (NIST SP 800-38D, 8.3); another takes its place long before.

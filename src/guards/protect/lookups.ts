@@ -7,7 +7,7 @@ import { type Field, isEnvelope, sealField } from './fields.ts'
 
 /** Parameters that look for a field: their values are encrypted as the field is, so that the upstream finds it. */
 export interface Lookups {
-  readonly fields: readonly Field[]
+  readonly found: readonly { readonly field: Field; readonly name: string }[]
   /** Whether this request has any of them. */
   readonly concern: (exchange: Exchange) => boolean
   /** Puts encrypted values in their places, for the upstream only. The keys are at hand. */
@@ -70,7 +70,7 @@ export function lookupsOf(
   }
 
   return {
-    fields: [...query.values(), ...inPath.values()].map(({ field }) => field),
+    found: [...query.values(), ...inPath.values()].map(({ field, parameter }) => ({ field, name: parameter.name })),
     concern: ({ target }) => inPath.size > 0 || target.query !== '',
     rewrite(exchange) {
       const errors: FieldError[] = []
