@@ -59,6 +59,7 @@ describe('the marks of a schema', () => {
   test('count under conditions and at every place of a tuple', () => {
     const { root } = marksOf({
       if: {},
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema.
       then: { properties: { a: mark('then') } },
       dependentSchemas: { b: { properties: { a: mark('dependent') } } },
       properties: { list: { prefixItems: [{}, mark('tuple')] } },
