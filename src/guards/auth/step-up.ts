@@ -61,8 +61,13 @@ export function meetsStepUp({ claims }: Principal, { acr, maxAgeSeconds }: StepU
   if (acr !== undefined && !(typeof claims.acr === 'string' && acr.includes(claims.acr))) return false
   if (maxAgeSeconds === undefined) return true
   const { auth_time: signedInAt } = claims
-  return typeof signedInAt === 'number' && Math.floor(nowMs / 1000) - signedInAt <= maxAgeSeconds
+  if (typeof signedInAt !== 'number') return false
+  const seconds = Math.floor(nowMs / 1000) - signedInAt
+  return seconds >= -skewSeconds && seconds <= maxAgeSeconds
 }
+
+/** How far an issuer's clock may be ahead. A sign-in that is yet to come has not been. */
+const skewSeconds = 60
 
 /** The refusal that tells a client what to ask its issuer for (RFC 9470, 3). Made at load. */
 export function stepUpDenial(operation: Operation, needs: StepUpNeeds, evidence?: unknown): Denial {
