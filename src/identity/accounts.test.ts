@@ -277,6 +277,15 @@ describe.each([
       expect((await other.tryTotp(name, codeAt(1), { address: network(), device })).kind).toBe('right')
     })
 
+    test('no more are looked at than may be wrong when many come at the same moment, each from elsewhere', async () => {
+      const guesses = Array.from({ length: 15 }, (_, i) =>
+        String((Number(codeAt(0)) + 17 * (i + 1)) % 1_000_000).padStart(6, '0'),
+      )
+      const found = await Promise.all(guesses.map((guess) => one.tryTotp(name, guess, { address: network() })))
+      expect(kinds(found).filter((kind) => kind === 'wrong')).toHaveLength(budgets.code.name.count)
+      expect(kinds(found).filter((kind) => kind === 'locked')).toHaveLength(10)
+    })
+
     test.each(['', '12345', '1234567', 'abcdef', '１２３４５６', '000000\n'])('is six digits, not %j', async (code) => {
       expect((await one.factors.checkTotp(name, code)) === 'right').toBe(false)
     })

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
+import { clientNetwork } from '../base/ip.ts'
 import { silentLogger } from '../base/log.ts'
 import { lonePasswordMin, passwordFault, passwordMin } from '../credentials/password-rules.ts'
 import { createSessions } from '../credentials/sessions.ts'
@@ -105,9 +106,13 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
     return { kind: 'wrong' }
   }
 
-  /** One after the other for one name and place: of many guesses at once, no more are looked at than there are tries. */
+  /**
+   * One after the other for all who answer to the same budget: of many guesses at once, no more are looked at than there are
+   * tries. Codes have one for a name, from wherever.
+   */
   function guarded(what: Guessed, name: string, whence: Whence, judge: () => Promise<Tried>): Promise<Tried> {
-    return inTurn(`${what} ${whence.device ?? whence.address} ${name}`, async () => {
+    const from = whence.device ?? (what === 'code' ? '' : clientNetwork(whence.address))
+    return inTurn(`${what} ${from} ${name}`, async () => {
       const retryAfterMs = await lockout.waitMs(what, name, whence)
       return retryAfterMs > 0 ? { kind: 'locked', retryAfterMs } : judge()
     })
