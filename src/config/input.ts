@@ -241,7 +241,7 @@ export interface ConfigInput {
     readonly limits?: {
       /** Requests of one client for tokens. */
       readonly client?: string | undefined
-      /** Requests from one address. */
+      /** Requests from one address, or from one network (/64) of IPv6. */
       readonly address?: string | undefined
       /** Wrong secrets of one client from one address, and ten times as many of one client from everywhere. */
       readonly failures?: string | undefined

@@ -190,7 +190,7 @@ const longForm = object({
     .describe('Who may exchange one token for another (RFC 8693). Nobody, unless it stands here.'),
   limits: object({
     client: rate('Requests of one client for tokens.').prefault('1200/min'),
-    address: rate('Requests from one address.').prefault('600/min'),
+    address: rate('Requests from one address, or from one network (/64) of IPv6.').prefault('600/min'),
     failures: rate(
       'Wrong secrets of one client from one address, and ten times as many of one client from everywhere.',
     ).prefault('10/15m'),

@@ -6,6 +6,7 @@ import type { AdapterPayload, Provider } from 'oidc-provider'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
+import { clientNetwork } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
 import { Lru } from '../base/lru.ts'
 import { boundedKey, type Counters, CountersUnavailable, type Rate, type Taken } from '../store/counters.ts'
@@ -55,15 +56,18 @@ const proving: ReadonlySet<string> = new Set([
 const showing: ReadonlySet<string> = new Set([routes.introspection, routes.revocation])
 const templates: readonly (readonly [RegExp, string])[] = [
   [/^\/interaction\//, '/interaction/{uid}'],
-  [/^\/auth\//, '/auth/{uid}'],
-  [/^\/device\/auth$/, '/device/auth'],
-  [/^\/device\//, '/device/{uid}'],
+  [/^\/auth\/[\w-]{10,64}$/, '/auth/{uid}'],
+  [/^\/device\/[\w-]{10,64}$/, '/device/{uid}'],
 ]
 const plain: ReadonlySet<string> = new Set([
   ...Object.values(routes),
   ...['/session/end/confirm', '/session/end/success'],
   ...['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'],
 ])
+
+function templateOf(path: string): string | undefined {
+  return plain.has(path) ? path : templates.find(([pattern]) => pattern.test(path))?.[1]
+}
 
 type Callback = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
@@ -101,10 +105,12 @@ export function createFront(options: FrontOptions): Front {
 
   async function answer(request: IncomingMessage, response: ServerResponse, from: From): Promise<void> {
     const path = pathOf(request.url ?? '')
-    if (path === undefined) return fail(response, 404, 'invalid_request', 'there is no such page')
+    // The provider takes `/TOKEN` and `/token/` for `/token`: in another spelling its budgets here would not be asked.
+    if (path === undefined || templateOf(path) === undefined)
+      return fail(response, 404, 'invalid_request', 'there is no such page')
     callers.set(request, from)
     protect(response)
-    const rest = await spent(`address/${from.address}`, settings.limits.address)
+    const rest = await spent(`address/${clientNetwork(from.address)}`, settings.limits.address)
     if (rest !== undefined) return fail(response, 429, 'temporarily_unavailable', 'too many requests', rest)
     normalize(request, path, from)
     const form = request.method === 'POST' && formType.test(request.headers['content-type'] ?? '')
@@ -238,7 +244,7 @@ export function createFront(options: FrontOptions): Front {
     routeOf(target) {
       const path = pathOf(target)
       if (path === undefined) return '-'
-      const template = plain.has(path) ? path : templates.find(([pattern]) => pattern.test(path))?.[1]
+      const template = templateOf(path)
       return template === undefined ? '-' : mount + template
     },
   }
