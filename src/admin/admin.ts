@@ -19,7 +19,7 @@ import {
   refusedInput,
   roleOf,
 } from './contract.ts'
-import { nameOf } from './reply.ts'
+import { nameOf, refuseOwnRoles } from './reply.ts'
 
 /** What sessions of this API carry, so that no session of a customer's API opens it. */
 export const sessionAudience = 'portcullis:admin-api'
@@ -91,20 +91,28 @@ export function createAdmin(options: AdminOptions): Admin {
     return highest((level) => [...roles].some((role) => Object.hasOwn(oidc.roles, role) && oidc.roles[role] === level))
   }
 
+  const refuserOf = (level: Level) => (roles: Iterable<string>) => refuseOwnRoles(roles, level, oidc?.roles ?? {})
+
   async function answer(request: AdminRequest): Promise<AdminReply> {
     const route = routes.get(request.operation)
     if (route === undefined) throw new AdminProblem(501, 'admin.not-here', 'This gate does not have this part.')
     const audit = (change: Change) => record(request, change)
     if (route.level === 'everyone') {
       const nobody: AdminCaller = { subject: '', via: 'nobody', roles: new Set(), claims: {} }
-      return route.handle({ ...request, caller: request.caller ?? nobody, level: 'viewer', audit })
+      return route.handle({
+        ...request,
+        caller: request.caller ?? nobody,
+        level: 'viewer',
+        refuseRoles: refuserOf('viewer'),
+        audit,
+      })
     }
     const { caller } = request
     const level = caller === undefined ? undefined : await levelOf(caller)
     if (caller === undefined || !includes(level, route.level)) {
       throw new AdminProblem(403, 'admin.level', `This needs the role ${roleOf(route.level)}.`)
     }
-    const known = { ...request, caller, level: level!, audit }
+    const known = { ...request, caller, level: level!, refuseRoles: refuserOf(level!), audit }
     const key = request.headers['idempotency-key']
     if (route.idempotent !== true || typeof key !== 'string') return route.handle(known)
     return once(known, key, () => route.handle(known))

@@ -47,6 +47,8 @@ export interface AdminRequest {
 export interface RouteRequest extends AdminRequest {
   readonly caller: AdminCaller
   readonly level: Level
+  /** Who may touch the gate's own administrators: throws where one of the roles administers and the caller is none. */
+  readonly refuseRoles: (roles: Iterable<string>) => void
   /** Writes down what was changed; secrets have no place in it. */
   readonly audit: (change: Change) => void
 }

@@ -69,10 +69,13 @@ export async function page<T, Shown extends object>(
   return { status: 200, body: { items: items.map(show), ...(more ? { next: idOf(last) } : {}) } }
 }
 
-/** Who may touch the gate's own administrators: an operator who could would soon be one. */
-export function refuseOwnRoles(roles: Iterable<string>, level: Level): void {
+/**
+ * Who may touch the gate's own administrators: an operator who could would soon be one. `meant` are roles of tokens that the
+ * configuration lets administer: a grant or a client of the token service gives them as well as the issuer does.
+ */
+export function refuseOwnRoles(roles: Iterable<string>, level: Level, meant: Readonly<Record<string, Level>>): void {
   for (const role of roles) {
-    if (!isOwnRole(role) || includes(level, 'admin')) continue
+    if (!(isOwnRole(role) || Object.hasOwn(meant, role)) || includes(level, 'admin')) continue
     throw new AdminProblem(
       403,
       'admin.own-role',

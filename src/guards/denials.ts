@@ -84,7 +84,7 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
   'admin.own-role': page(
     403,
     'Ask an administrator.',
-    'Roles that begin with `portcullis:` administer the gate: only `portcullis:admin` may give them, and change or rotate what has them.',
+    'Roles that begin with `portcullis:`, and those of `admin.auth.roles`, administer the gate: only `portcullis:admin` may give them, and change or rotate what has them.',
   ),
   'admin.precondition-missing': page(
     428,

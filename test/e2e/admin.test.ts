@@ -523,6 +523,45 @@ describe('whoever may not', () => {
     expect((await ask('GET', '/grants', { as: admin })).body.items).toEqual([])
   })
 
+  test('an operator does not become one by roles of tokens that the configuration lets administer', async () => {
+    const gate = await startTokenGate({
+      root: {
+        admin: { listen: '127.0.0.1:0', auth: { oidc: 'tokenService', roles: { chiefs: 'admin', ops: 'operator' } } },
+      },
+      tokenService: {
+        clients: { deploy: { secret: secretOf('deploy'), roles: ['ops'], scopes: ['orders:read'] } },
+      },
+    })
+    ends.push(gate.stop)
+    const base = `https://127.0.0.1:${gate.running.admin!.port}`
+    const chief = { 'x-api-key': await keyOf(gate, { name: 'chief', roles: ['portcullis:admin'] }) }
+    const { body: token } = await gate.post(
+      '/oauth/token',
+      { grant_type: 'client_credentials', resource: `${new URL(gate.issuer).origin}/portcullis-admin` },
+      clientBasic('deploy'),
+    )
+    const operator = { authorization: `Bearer ${token.access_token}` }
+    const reply = await fetch(`${base}/v1/openapi.json`, { dispatcher: agent, headers: chief })
+    const document = (await reply.json()) as Json
+    const ask = client(base, () => document)
+    const { body: me } = await ask('GET', '/session', { as: operator })
+    expect(me.level).toBe('operator')
+    const grant = { subject: me.subject, via: me.via, forSeconds: 60 }
+    const clientOf = (id: string, roles: string[]) => ({ id, roles, auth: 'secret', grants: ['client_credentials'] })
+    for (const [path, body] of [
+      ['/grants', { ...grant, roles: ['chiefs'] }],
+      ['/grants', { ...grant, roles: ['editor', 'ops'] }],
+      ['/clients', clientOf('mine', ['chiefs'])],
+    ] as const) {
+      expect([path, (await ask('POST', path, { as: operator, body })).said]).toEqual([path, '403 admin.own-role'])
+    }
+    // Nor by a new secret of a client that has such a role; all other roles are theirs to give.
+    expect((await ask('POST', '/clients', { as: chief, body: clientOf('theirs', ['chiefs']) })).said).toBe('201')
+    expect((await ask('POST', '/clients/theirs/rotate', { as: operator, body: {} })).said).toBe('403 admin.own-role')
+    expect((await ask('POST', '/grants', { as: operator, body: { ...grant, roles: ['editor'] } })).said).toBe('201')
+    expect((await ask('GET', '/session', { as: operator })).body.level).toBe('operator')
+  })
+
   test('roles of customers, sessions of their APIs and plain keys open nothing', async () => {
     const { gate, ask } = await world()
     const { store } = gate.running.foundation

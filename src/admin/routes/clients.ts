@@ -1,8 +1,7 @@
-import { clientShape } from '../../config/token-service.ts'
-import type { Client, IssuedClient } from '../../identity/clients.ts'
+import type { Client, IssuedClient, NewClient } from '../../identity/clients.ts'
 import type { TokenService } from '../../identity/service.ts'
 import { AdminProblem, type AdminRoute, notFound } from '../contract.ts'
-import { changedMeanwhile, isoOf, optionalTag, refuseOwnRoles, tagged } from '../reply.ts'
+import { changedMeanwhile, isoOf, optionalTag, tagged } from '../reply.ts'
 import { withoutService } from './ends.ts'
 
 /** Clients of the token service over HTTP. */
@@ -49,9 +48,9 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       operation: 'createClient',
       level: 'operator',
       idempotent: true,
-      async handle({ body, level, audit }) {
+      async handle({ body, refuseRoles, audit }) {
         const { id, ...rest } = body as { id: string; roles?: string[] }
-        refuseOwnRoles(rest.roles ?? [], level)
+        refuseRoles(rest.roles ?? [])
         const made = await clients().create(id, clientShape.omit({ secret: true }).parse(rest))
         audit({ id, after: show(made.client) })
         return tagged(201, show(made.client), { once: once(made), location: `/v1/clients/${id}` })
@@ -61,9 +60,9 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       operation: 'rotateClient',
       level: 'operator',
       idempotent: true,
-      async handle({ params, headers, body, level, audit }) {
+      async handle({ params, headers, body, refuseRoles, audit }) {
         const old = await existing(params.id!)
-        refuseOwnRoles(old.roles, level)
+        refuseRoles(old.roles)
         if (!optionalTag(headers)(show(old))) throw changedMeanwhile()
         const { graceSeconds = 0 } = (body ?? {}) as { graceSeconds?: number }
         const made = await clients().rotate(old.id, { graceMs: graceSeconds * 1_000 })
@@ -75,9 +74,9 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
     {
       operation: 'revokeClient',
       level: 'operator',
-      async handle({ params, headers, level, audit }) {
+      async handle({ params, headers, refuseRoles, audit }) {
         const old = await existing(params.id!)
-        refuseOwnRoles(old.roles, level)
+        refuseRoles(old.roles)
         if (!optionalTag(headers)(show(old))) throw changedMeanwhile()
         const client = await clients().revoke(old.id)
         if (client === undefined) throw notHere()
@@ -89,7 +88,8 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
 }
 
 function show(client: Client) {
-  const { id, from, name, grants, auth, redirects, scopes, resources, roles, plan, bound, trusted, native } = client
+  const { id, from, name, grants, auth, redirects, scopes, resources, roles, plan, bound, bounds } = client
+  const { trusted, native } = client
   return {
     id,
     name: name ?? null,
@@ -102,6 +102,7 @@ function show(client: Client) {
     roles,
     plan: plan ?? null,
     bound: bound ?? null,
+    bounds: bounds ?? null,
     trusted,
     native,
     createdAt: isoOf(client.createdAt),

@@ -1,6 +1,6 @@
 import { type Grant, type Grants, grantState } from '../../credentials/grants.ts'
 import { type AdminRoute, notFound } from '../contract.ts'
-import { isoOf, nameOf, page, refuseOwnRoles, tagged, timeIn } from '../reply.ts'
+import { isoOf, nameOf, page, tagged, timeIn } from '../reply.ts'
 
 /** Grants for a while over HTTP. */
 export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
@@ -39,9 +39,9 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
       operation: 'createGrant',
       level: 'operator',
       idempotent: true,
-      async handle({ body, caller, level, audit }) {
+      async handle({ body, caller, refuseRoles, audit }) {
         const { subject, via, roles, scopes, operations, cidrs, reason, from, until, forSeconds } = body as GrantBody
-        refuseOwnRoles(roles ?? [], level)
+        refuseRoles(roles ?? [])
         const begin = timeIn(from)
         const grant = await grants.create({
           subject,
@@ -63,9 +63,9 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
     {
       operation: 'revokeGrant',
       level: 'operator',
-      async handle({ params, caller, level, audit }) {
+      async handle({ params, caller, refuseRoles, audit }) {
         const old = await existing(params.id!)
-        refuseOwnRoles(old.roles, level)
+        refuseRoles(old.roles)
         const grant = await grants.revoke(old.id, nameOf(caller))
         if (grant === undefined) throw notFound('grant')
         audit({ id: old.id, before: show(old), after: show(grant) })

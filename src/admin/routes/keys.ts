@@ -1,6 +1,6 @@
 import type { ApiKey, ApiKeyChanges, ApiKeys, NewApiKey } from '../../credentials/api-keys.ts'
 import { AdminProblem, type AdminRoute, notFound } from '../contract.ts'
-import { changedMeanwhile, isoOf, optionalTag, page, refuseOwnRoles, requiredTag, tagged, timeIn } from '../reply.ts'
+import { changedMeanwhile, isoOf, optionalTag, page, requiredTag, tagged, timeIn } from '../reply.ts'
 
 /** API keys over HTTP. */
 export function adminRoutes(keys: ApiKeys): AdminRoute[] {
@@ -25,9 +25,9 @@ export function adminRoutes(keys: ApiKeys): AdminRoute[] {
       operation: 'createKey',
       level: 'operator',
       idempotent: true,
-      async handle({ body, level, audit }) {
+      async handle({ body, refuseRoles, audit }) {
         const input = inputOf(body as Record<string, unknown>) as unknown as NewApiKey
-        refuseOwnRoles(input.roles ?? [], level)
+        refuseRoles(input.roles ?? [])
         const { key, record } = await keys.create(input)
         const shown = show(record)
         audit({ id: record.id, after: shown })
@@ -37,14 +37,14 @@ export function adminRoutes(keys: ApiKeys): AdminRoute[] {
     {
       operation: 'changeKey',
       level: 'operator',
-      async handle({ params, headers, body, level, audit }) {
+      async handle({ params, headers, body, refuseRoles, audit }) {
         const isExpected = requiredTag(headers)
         const changes = inputOf(body as Record<string, unknown>) as ApiKeyChanges
-        refuseOwnRoles(changes.roles ?? [], level)
+        refuseRoles(changes.roles ?? [])
         let before: object | undefined
         const after = await keys.update(params.id!, changes, (key) => {
           // Asked of the very record that is written over.
-          refuseOwnRoles(key.roles, level)
+          refuseRoles(key.roles)
           before = show(key)
           return isExpected(before)
         })
@@ -59,11 +59,11 @@ export function adminRoutes(keys: ApiKeys): AdminRoute[] {
       operation: 'rotateKey',
       level: 'operator',
       idempotent: true,
-      async handle({ params, headers, body, level, audit }) {
+      async handle({ params, headers, body, refuseRoles, audit }) {
         const isExpected = optionalTag(headers)
         const old = await existing(params.id!)
         // A new secret is a way in: who may not be an administrator may not have one of theirs.
-        refuseOwnRoles(old.roles, level)
+        refuseRoles(old.roles)
         if (!isExpected(show(old))) throw changedMeanwhile()
         const { graceSeconds = 0 } = (body ?? {}) as { graceSeconds?: number }
         const issued = await keys.rotate(old.id, { graceMs: graceSeconds * 1_000 })
@@ -76,10 +76,10 @@ export function adminRoutes(keys: ApiKeys): AdminRoute[] {
     {
       operation: 'revokeKey',
       level: 'operator',
-      async handle({ params, headers, level, audit }) {
+      async handle({ params, headers, refuseRoles, audit }) {
         const isExpected = optionalTag(headers)
         const old = await existing(params.id!)
-        refuseOwnRoles(old.roles, level)
+        refuseRoles(old.roles)
         if (!isExpected(show(old))) throw changedMeanwhile()
         const record = await keys.revoke(old.id)
         if (record === undefined) throw notFound('key')
