@@ -249,6 +249,15 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     })
   })
 
+  test('an issuer that says whom the session is for does not make it one of the administration', async () => {
+    provider.claims = { audience: 'portcullis:admin-api', department: 'sales' }
+    await browser.signIn(`${gate.url}/mail`)
+    const { store } = gate.running.foundation
+    const stored = JSON.stringify(await store.list('session/', { limit: 100 }))
+    expect(stored).toContain('"department":"sales"')
+    expect(stored).not.toContain('portcullis:admin-api')
+  })
+
   test('a session that somebody else planted is not taken over', async () => {
     browser.cookies.set('__Host-portcullis', `pcs_${'A'.repeat(43)}`)
     await browser.signIn(`${gate.url}/mail`)

@@ -96,7 +96,9 @@ const underWayMs = 600_000
 const returnToMax = 1_024
 const claimsCharsMax = 8_192
 /** About one token alone, or of no use afterwards. */
-const tokenOnly = new Set(['iss', 'aud', 'exp', 'nbf', 'iat', 'nonce', 'at_hash', 'c_hash', 's_hash', 'jti', 'azp'])
+const tokenOnly = ['iss', 'aud', 'exp', 'nbf', 'iat', 'nonce', 'at_hash', 'c_hash', 's_hash', 'jti', 'azp']
+/** And what a session says to whom it is good: an issuer must not say that it opens the administration. */
+const notKept = new Set([...tokenOnly, 'audience'])
 /** OpenID Connect Back-Channel Logout 1.0, 2.4. */
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const logoutAlgorithms = new Set(['RS256', 'PS256', 'ES256', 'EdDSA'])
@@ -232,7 +234,7 @@ export function createSignIn(world: SignInWorld): SignIn {
     const subject = claims[issuer.subjectClaim] ?? claims.sub
     if (typeof subject !== 'string' || subject === '') return refuse(exchange, 'subject')
     const kept: Record<string, unknown> = {}
-    for (const [name, value] of Object.entries(claims)) if (!tokenOnly.has(name)) kept[name] = value
+    for (const [name, value] of Object.entries(claims)) if (!notKept.has(name)) kept[name] = value
     kept.scopes = (granted ?? scope).split(' ').filter((word) => word !== '')
     kept.roles = rolesIn(claims, issuer.rolesClaim)
     if (JSON.stringify(kept).length > claimsCharsMax) return refuse(exchange, 'claims-too-large')
