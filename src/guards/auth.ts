@@ -240,6 +240,10 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const header = apiKeyHeader(document)
       const cookie = sessionCookies(document)[0]!
       const { publicUrl } = options
+      const tokenChallengeOf = (name: string) =>
+        issuers[name]?.dpop.use === 'required' ? dpopChallenge : bearerChallenge
+      // Sessions are stepped up at an issuer, too, where no tokens are taken.
+      const tokenChallenges = new Set(trusted.length === 0 ? [bearerChallenge] : trusted.map(tokenChallengeOf))
       const challengeOf = (method: string): string => {
         switch (method) {
           case 'apiKey':
@@ -251,7 +255,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
           case 'mtls':
             return certificateChallenge(realm)
           default:
-            return issuers[method]?.dpop.use === 'required' ? dpopChallenge(realm) : bearerChallenge(realm)
+            return tokenChallengeOf(method)(realm)
         }
       }
       return {
@@ -270,6 +274,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
           options.schemes[scheme.name] ??
           methodsByType(scheme, methods, options.signIn === undefined ? trustedNames : signedInNames),
         challenge: (wanted) => [...new Set(wanted.map(challengeOf))].join(', '),
+        tokenChallenge: (parameters) => [...tokenChallenges].map((make) => make(realm, parameters)).join(', '),
       }
     }
 
@@ -327,7 +332,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
         perDocument.set(document, compiled)
       }
       warnOfIdle(document)
-      setAuthPlan(operation, { ...compiled.plan, stepUp: compileStepUp(options.stepUp, operation) })
+      setAuthPlan(operation, { ...compiled.plan, stepUp: compileStepUp(options.stepUp, operation, compiled.plan) })
       return methods.length === 0 ? undefined : { requestHead: compiled.step }
     }
   },

@@ -14,6 +14,8 @@ export interface AuthPlan {
   readonly methodsFor: (scheme: SecurityScheme) => readonly string[]
   /** The value of WWW-Authenticate that invites any of these methods. */
   readonly challenge: (methods: readonly string[]) => string
+  /** The value of WWW-Authenticate that asks for another token, in each scheme that the API takes tokens in. */
+  readonly tokenChallenge: (parameters: Readonly<Record<string, string>>) => string
   readonly realm: string
   /** The API as clients of its issuers see it; `undefined` where no tokens are taken. */
   readonly resource: ProtectedResource | undefined

@@ -5,7 +5,8 @@ import { audience, startIssuer } from '../../../test/kit/issuer.ts'
 import type { Denial } from '../../gate/verdict.ts'
 import { auth } from '../auth.ts'
 import { security } from '../security.ts'
-import { meetsStepUp, stepUpShape } from './step-up.ts'
+import { authPlanOf } from './plan.ts'
+import { meetsStepUp, stepUpDenial, stepUpShape } from './step-up.ts'
 
 const at = 1_700_000_000_000
 const now = at / 1000
@@ -75,5 +76,30 @@ describe('N6: step-up (RFC 9470)', () => {
     expect(await call('optional', headers)).toBeUndefined()
     await gate.close()
     await issuer.stop()
+  })
+
+  const parameters =
+    'realm="test", error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="mfa"'
+  const algorithms = 'algs="ES256 ES384 EdDSA Ed25519 PS256 RS256"'
+  test.each([
+    ['allowed', ['main'], `Bearer ${parameters}`],
+    ['required', ['main'], `DPoP ${parameters}, ${algorithms}`],
+    ['required', ['main', 'plain'], `DPoP ${parameters}, ${algorithms}, Bearer ${parameters}`],
+    ['required', ['session'], `Bearer ${parameters}`],
+  ])('DPoP %s, %j: asks for another token in the scheme that it is taken in', async (dpop, methods, expected) => {
+    const document = makeDocument({ token: { type: 'http', httpScheme: 'bearer' } }, [
+      { id: 'one', path: '/one', security: [{ token: [] }] },
+    ])
+    const issuers = {
+      main: { issuer: 'https://main.example', audience, dpop },
+      plain: { issuer: 'https://plain.example', audience },
+    }
+    const options = { auth: { methods, stepUp: [{ match: '*', acr: 'mfa' }] } }
+    const gate = await guarded({ guards: [auth], document, root: { issuers }, options })
+    const operation = document.operations.find(({ id }) => id === 'one')!
+    const check = authPlanOf(operation)!.stepUp!
+    expect(check(makePrincipal('alice'), at)?.headers?.['WWW-Authenticate']).toBe(expected)
+    expect(stepUpDenial(operation, { acr: ['mfa'] }).headers?.['WWW-Authenticate']).toBe(expected)
+    await gate.close()
   })
 })

@@ -5,7 +5,7 @@ import { type Denial, denial } from '../../gate/verdict.ts'
 import type { Operation } from '../../openapi/operation.ts'
 import { parseSelector } from '../../openapi/select.ts'
 import { bearerChallenge } from './challenge.ts'
-import { authPlanOf } from './plan.ts'
+import { type AuthPlan, authPlanOf } from './plan.ts'
 
 /** How, and how lately, a caller must have signed in for what is at stake (RFC 9470). */
 export interface StepUpNeeds {
@@ -70,9 +70,13 @@ export function meetsStepUp({ claims }: Principal, { acr, maxAgeSeconds }: StepU
 const skewSeconds = 60
 
 /** The refusal that tells a client what to ask its issuer for (RFC 9470, 3). Made at load. */
-export function stepUpDenial(operation: Operation, needs: StepUpNeeds, evidence?: unknown): Denial {
+export function stepUpDenial(
+  operation: Operation,
+  needs: StepUpNeeds,
+  evidence?: unknown,
+  plan: Pick<AuthPlan, 'tokenChallenge'> | undefined = authPlanOf(operation),
+): Denial {
   const detail = 'This operation asks for another, or a more recent, sign-in. WWW-Authenticate tells which.'
-  const realm = authPlanOf(operation)?.realm ?? operation.api
   const parameters = {
     error: 'insufficient_user_authentication',
     error_description: 'A different authentication level is required',
@@ -80,7 +84,9 @@ export function stepUpDenial(operation: Operation, needs: StepUpNeeds, evidence?
     ...(needs.maxAgeSeconds === undefined ? {} : { max_age: String(needs.maxAgeSeconds) }),
   }
   const refusal = denial(401, 'auth.insufficient_user_authentication', detail, {
-    headers: { 'WWW-Authenticate': bearerChallenge(realm, parameters) },
+    headers: {
+      'WWW-Authenticate': plan?.tokenChallenge(parameters) ?? bearerChallenge(operation.api, parameters),
+    },
     evidence: evidence ?? needs,
   })
   stepUps.set(refusal, needs)
@@ -96,7 +102,11 @@ export function stepUpOf(refusal: Denial): StepUpNeeds | undefined {
 }
 
 /** What all entries together ask of the callers of one operation. */
-export function compileStepUp(entries: StepUpOptions, operation: Operation): StepUpCheck | undefined {
+export function compileStepUp(
+  entries: StepUpOptions,
+  operation: Operation,
+  plan: Pick<AuthPlan, 'tokenChallenge'>,
+): StepUpCheck | undefined {
   const fitting = entries.filter(({ match }) => match.selects(operation))
   if (fitting.length === 0) return undefined
   const checks = fitting.map(({ match, acr, maxAge }) => {
@@ -104,7 +114,7 @@ export function compileStepUp(entries: StepUpOptions, operation: Operation): Ste
       ...(acr === undefined ? {} : { acr }),
       ...(maxAge === undefined ? {} : { maxAgeSeconds: Math.floor(maxAge / 1000) }),
     }
-    return { needs, refusal: stepUpDenial(operation, needs, { rule: match.text, ...needs }) }
+    return { needs, refusal: stepUpDenial(operation, needs, { rule: match.text, ...needs }, plan) }
   })
   return (principal, now) => checks.find(({ needs }) => !meetsStepUp(principal, needs, now))?.refusal
 }
