@@ -120,6 +120,12 @@ describe('what the provider keeps', () => {
     expect(await grants.end('g2')).toBe(true)
     expect((await grants.list(10)).map(({ id }) => id)).toEqual(['g1'])
     expect(await grants.list(0)).toEqual([])
+    // Those that are not asked for take nobody's place.
+    await grant('g3', { accountId: 'bob' })
+    await grant('g4', { accountId: 'bob' })
+    const ofAnna = await grants.list(1, ({ subject }) => subject === 'anna')
+    expect(ofAnna.map(({ id }) => id)).toEqual(['g1'])
+    expect((await grants.list(10, ({ subject }) => subject === 'bob')).map(({ id }) => id).sort()).toEqual(['g3', 'g4'])
   })
 
   test('after the secret that names records was exchanged, old ones are found on', async () => {

@@ -50,8 +50,8 @@ export interface GrantStore {
   readonly adapterFor: AdapterFactory
   /** Whether this is the first time that somebody shows this, within so many seconds, in all processes together. */
   once(id: string, seconds: number): Promise<boolean>
-  /** Grants that stand, in no order; at most `limit`. */
-  list(limit: number): Promise<readonly StoredGrant[]>
+  /** Grants that stand and that are wanted, in no order; at most `limit`. */
+  list(limit: number, isWanted?: (grant: StoredGrant) => boolean): Promise<readonly StoredGrant[]>
   /** Ends a grant; whether there was one. */
   end(id: string): Promise<boolean>
 }
@@ -169,7 +169,7 @@ export function createGrantStore(options: AdapterOptions): GrantStore {
       for (const name of older) if ((await store.get(name)) !== undefined) return false
       return store.put(at!, true, { onlyIfAbsent: true, ttlMs: Math.max(1, seconds) * 1_000 })
     },
-    async list(limit) {
+    async list(limit, isWanted = () => true) {
       const grants: StoredGrant[] = []
       const prefix = `${oauthPrefix}Grant/`
       let after: string | undefined
@@ -177,7 +177,8 @@ export function createGrantStore(options: AdapterOptions): GrantStore {
         const page = await store.list(prefix, after === undefined ? { limit: 1_000 } : { limit: 1_000, after })
         for (const { key, value } of page) {
           const payload = await unseal<AdapterPayload>(value, key)
-          if (payload?.jti !== undefined) grants.push(shownGrant(payload))
+          const grant = payload?.jti === undefined ? undefined : shownGrant(payload)
+          if (grant !== undefined && isWanted(grant)) grants.push(grant)
         }
         if (page.length < 1_000) break
         after = page.at(-1)!.key

@@ -216,10 +216,19 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     return (await clients.metadata(String(client))) === undefined
   }
 
+  /** All of them, however many others there are. */
+  async function endGrants(filter: { readonly subject?: string; readonly client?: string }): Promise<void> {
+    let found: readonly StoredGrant[]
+    do {
+      found = await grants.list(filter)
+      for (const { id } of found) await grantStore.end(id)
+    } while (found.length === grantsMax)
+  }
+
   const grants: Grants = {
     async list({ subject, client } = {}) {
-      const all = await grantStore.list(grantsMax)
-      return all.filter(
+      return grantStore.list(
+        grantsMax,
         (grant) =>
           (subject === undefined || grant.subject === subject) && (client === undefined || grant.client === client),
       )
@@ -227,12 +236,12 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     revoke: (id) => grantStore.end(id),
     async revokeSubject(subject) {
       // Grants first: what is issued after the end of a family is new, if its grant stands.
-      for (const grant of await grants.list({ subject })) await grantStore.end(grant.id)
+      await endGrants({ subject })
       await endFamily(store, issuer, `subject:${subject}`, now(), tokenMs)
     },
     async revokeClient(client) {
       // Grants first: what is issued after the end of a family is new, if its grant stands.
-      for (const grant of await grants.list({ client })) await grantStore.end(grant.id)
+      await endGrants({ client })
       await endFamily(store, issuer, `client:${client}`, now(), tokenMs)
     },
   }
