@@ -303,7 +303,9 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const own = options.publicUrl === undefined ? [] : [new URL(options.publicUrl).origin]
       const origins = [...options.session.origins, ...own]
       const cookies = sessionCookies(document)
-      const judge = sessionJudge(sessions, sessionChallenge(realm, cookies[0]!))
+      const { signIn } = options
+      const issuer = signIn === undefined ? undefined : issuers[signIn.issuer]?.issuer
+      const judge = sessionJudge(sessions, sessionChallenge(realm, cookies[0]!), issuer)
       const readers = cookies.map((cookie) => sessionCookieReader(judge, cookie, { origins, forward }))
       return header === undefined ? readers : [...readers, sessionHeaderReader(judge, header, forward)]
     }

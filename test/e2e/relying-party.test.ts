@@ -258,6 +258,49 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     expect(stored).not.toContain('portcullis:admin-api')
   })
 
+  test('a session of one issuer opens no API whose people sign in at another', async () => {
+    const partner = await startSignInProvider()
+    const both = await startGate({
+      document,
+      upstream: upstream.url,
+      root: {
+        secrets: { sealWith: 'ab'.repeat(32) },
+        listen: [{ port: 0, host: '127.0.0.1', tls: 'development' }],
+        issuers: {
+          main: { issuer: provider.url, audience: 'https://api.example.test', algorithms: ['ES256'] },
+          partner: { issuer: partner.url, audience: 'https://api.example.test', algorithms: ['ES256'] },
+        },
+      },
+      env: { SIGN_IN_SECRET: provider.client.secret },
+      api: apiWith('1000/min'),
+      files: { 'partner.json': JSON.stringify({ ...document, servers: [{ url: '/partner' }] }) },
+      apis: {
+        partner: {
+          openapi: './partner.json',
+          upstream: upstream.url,
+          limits: { mode: 'off' },
+          auth: {
+            methods: ['partner'],
+            signIn: { issuer: 'partner', clientId: partner.client.id, clientSecret: '${SIGN_IN_SECRET}' },
+          },
+        },
+      },
+    })
+    try {
+      // Whoever runs the partner's issuer says who its people are, and what they may do: there, and nowhere else.
+      await browser.signIn(`${both.url}/partner/mail`)
+      expect((await browser.open(`${both.url}/partner/mail`)).status).toBe(200)
+      expect(await browser.open(`${both.url}/mail`, { accept: 'application/json' })).toMatchObject({
+        status: 401,
+        code: 'auth.session-refused',
+      })
+      await browser.signIn(`${both.url}/mail`)
+      expect((await browser.open(`${both.url}/mail`)).status).toBe(200)
+    } finally {
+      await Promise.all([both.stop(), partner.stop()])
+    }
+  })
+
   test('a session that somebody else planted is not taken over', async () => {
     browser.cookies.set('__Host-portcullis', `pcs_${'A'.repeat(43)}`)
     await browser.signIn(`${gate.url}/mail`)

@@ -41,7 +41,15 @@ export interface SessionJudge {
   readonly judge: (id: string) => Judged | Promise<Judged>
 }
 
-export function sessionJudge(sessions: Pick<Sessions, 'verify'>, challenge: string): SessionJudge {
+/**
+ * `issuer` is where the people of this API sign in: a session that began at another one is none here, for whoever runs that
+ * one chooses its names and roles. A session that names no issuer was made by a program of one's own.
+ */
+export function sessionJudge(
+  sessions: Pick<Sessions, 'verify'>,
+  challenge: string,
+  issuer: string | undefined,
+): SessionJudge {
   const refused = unauthorized(
     'auth.session-refused',
     'There is no such session, or it is over. Log in again.',
@@ -54,6 +62,9 @@ export function sessionJudge(sessions: Pick<Sessions, 'verify'>, challenge: stri
     let principal = principals.get(found)
     if (principal === undefined) {
       const { subject, claims } = found
+      if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
+        return because(refused, { reason: 'issuer' })
+      }
       principal = {
         subject,
         kind: 'session',

@@ -19,6 +19,7 @@ import { parseJws, verifyJws } from './jws.ts'
 import type { KeySet } from './key-set.ts'
 import { publicBase } from './resource.ts'
 import { createSignInClient } from './sign-in-client.ts'
+import { createSignInStarts } from './sign-in-starts.ts'
 import { browserHash, createSignInStates, type SignInState } from './sign-in-state.ts'
 import { type StepUpNeeds, stepUpOf } from './step-up.ts'
 
@@ -106,6 +107,7 @@ const logoutAlgorithms = new Set(['RS256', 'PS256', 'ES256', 'EdDSA'])
 export function createSignIn(world: SignInWorld): SignIn {
   const { api, options, issuer, sessions, publicUrl, counters, failures, now, tell, log } = world
   const states = createSignInStates(world.secrets, `sign-in ${api}`)
+  const starts = createSignInStarts({ api, counters, now, tell })
   const client = createSignInClient({
     issuer: issuer.issuer,
     clientId: options.clientId,
@@ -235,6 +237,8 @@ export function createSignIn(world: SignInWorld): SignIn {
     if (typeof subject !== 'string' || subject === '') return refuse(exchange, 'subject')
     const kept: Record<string, unknown> = {}
     for (const [name, value] of Object.entries(claims)) if (!notKept.has(name)) kept[name] = value
+    // What other issuers say of their people counts for nothing here, nor the other way round (see `sessionJudge`).
+    kept.iss = issuer.issuer
     kept.scopes = (granted ?? scope).split(' ').filter((word) => word !== '')
     kept.roles = rolesIn(claims, issuer.rolesClaim)
     if (JSON.stringify(kept).length > claimsCharsMax) return refuse(exchange, 'claims-too-large')
@@ -326,7 +330,9 @@ export function createSignIn(world: SignInWorld): SignIn {
         method: 'GET',
         path: `${base}/start`,
         steps: {
-          requestHead(exchange) {
+          async requestHead(exchange) {
+            const flood = await starts.take(exchange.address)
+            if (flood !== undefined) return flood
             const wanted = exchange.query().find(([name]) => name === 'returnTo')?.[1] ?? '/'
             return isOwnPath(wanted) ? begin(exchange, wanted, undefined) : refuse(exchange, 'return-to')
           },
