@@ -91,6 +91,20 @@ describe('grants for a while (Z6)', () => {
     expect(active.of('anna', 'basic')).toBeUndefined()
   })
 
+  test('a watch that could not begin listens no more', async () => {
+    let listeners = 0
+    const down: Store = {
+      ...store,
+      list: () => Promise.reject(new Error('down')),
+      onChange() {
+        listeners++
+        return () => listeners--
+      },
+    }
+    await expect(watched(down)).rejects.toThrow('down')
+    expect(listeners).toBe(0)
+  })
+
   test('a record that was damaged in the store, or moved to another id, grants nothing', async () => {
     const { id } = await grants.create(anna())
     const good = (await store.get(`grant/${id}`)) as { [name: string]: Value }

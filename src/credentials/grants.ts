@@ -229,7 +229,14 @@ export async function watchGrants({ store, now, log, tell }: WatchGrantsOptions)
     if (key !== undefined && !key.startsWith(prefix)) return
     refresh().catch(failed)
   })
-  await refresh()
+  try {
+    await refresh()
+  } catch (error) {
+    // Nobody has it to close: it must not go on listening.
+    closed = true
+    stop()
+    throw error
+  }
   const none: ReadonlyMap<string, readonly Grant[]> = new Map()
   /** A grant adds rights, so a process that has long heard nothing of the store gives none. */
   const believed = () => (now() - confirmedAt < staleMs ? known : none)

@@ -4,6 +4,7 @@ import type { Store, Value } from '../../store/store.ts'
 
 const pageSize = 1_000
 const entriesMax = 1_000_000
+const retryMs = 1_000
 
 /** The revoked tokens, in memory: asked on every request. */
 export interface Revocations {
@@ -29,6 +30,8 @@ export async function watchRevocations(
   let loading: Promise<void> | undefined
   let again = false
   let closed = false
+  let failing = false
+  let retry: NodeJS.Timeout | undefined
 
   async function load(): Promise<void> {
     do {
@@ -38,7 +41,11 @@ export async function watchRevocations(
       for (;;) {
         const page = await store.list(prefix, after === undefined ? { limit: pageSize } : { limit: pageSize, after })
         for (const { key, value } of page) found.set(key.slice(prefix.length), endOf(value))
-        if (page.length < pageSize || found.size >= entriesMax) break
+        if (page.length < pageSize) break
+        if (found.size >= entriesMax) {
+          log.error('More tokens are revoked than can be kept in mind; the rest work until they end.', { entriesMax })
+          break
+        }
         after = page.at(-1)!.key
       }
       revoked = found
@@ -49,18 +56,38 @@ export async function watchRevocations(
     again = true
     loading ??= load().finally(() => {
       loading = undefined
+      // A change that was told after the last look at `again`.
+      if (again) follow()
     })
     return loading
   }
 
-  const stop = store.onChange((key) => {
-    if (key !== undefined && !key.startsWith(prefix)) return
-    // The list known so far stays in force; the next change or reload tries again.
-    reload().catch((error: unknown) =>
-      log.error('revoked tokens cannot be read from the store', { error: String(error) }),
+  /** Reads until it succeeds: what was revoked must not go on because the store did not answer in that one moment. */
+  function follow(): void {
+    clearTimeout(retry)
+    if (closed) return
+    reload().then(
+      () => (failing = false),
+      (error: unknown) => {
+        if (!failing) log.error('revoked tokens cannot be read from the store', { error: String(error) })
+        failing = true
+        clearTimeout(retry)
+        if (!closed) retry = setTimeout(follow, retryMs).unref()
+      },
     )
+  }
+
+  const stop = store.onChange((key) => {
+    if (key === undefined || key.startsWith(prefix)) follow()
   })
-  await reload()
+  try {
+    await reload()
+  } catch (error) {
+    // Nobody has it to close: it must not go on listening.
+    closed = true
+    stop()
+    throw error
+  }
   return {
     revocations: {
       has({ tokenId, families, issuedMs }) {
@@ -75,6 +102,7 @@ export async function watchRevocations(
     },
     close() {
       closed = true
+      clearTimeout(retry)
       stop()
     },
   }
