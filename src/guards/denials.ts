@@ -237,6 +237,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'The token is valid, but only on certain web sites: pages of those, by `Origin` or `Referer`.',
     'Decided by `origin` in the claim `portcullis_bounds` of the token.',
   ),
+  'auth.sign-in-flood': page(
+    429,
+    'Wait as long as `Retry-After` says, and begin again.',
+    'One network may begin 120 sign-ins a minute at `/start`; the event `sign-in.flood` names it. Other networks are not affected.',
+  ),
   'auth.sign-in-refused': page(
     401,
     'Go back to where you came from and sign in again, in one browser and within ten minutes.',
