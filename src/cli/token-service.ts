@@ -23,6 +23,8 @@ export async function openTokenService(config: Config, foundation: Foundation): 
     tell,
     settings: withIssuer(tokenService, listen),
     apis: [...Object.keys(apis), ...(admin?.auth.oidc === 'tokenService' ? [adminApiName] : [])],
+    // An application that somebody lets read orders must not administer in their name.
+    onlyNamed: [adminApiName],
   })
 }
 

@@ -204,7 +204,7 @@ export interface ConfigInput {
       readonly native?: boolean | undefined
       /** The scopes it may ask for, beside those of OpenID Connect. */
       readonly scopes?: readonly string[] | undefined
-      /** The APIs it may get tokens for. Default: all. */
+      /** The APIs it may get tokens for. Default: all, but for the administration (`portcullis-admin`), which must be named. */
       readonly resources?: readonly string[] | undefined
       /** Its tokens are bound to a key: of DPoP (RFC 9449), or of its certificate (RFC 8705). */
       readonly bound?: 'dpop' | 'mtls' | undefined

@@ -84,7 +84,13 @@ export const clientShape = object({
       'An app on a device: its redirects may be `http://127.0.0.1/…` with any port (RFC 8252, 7.3) or a scheme of its own.',
     ),
   scopes: scopes.default([]).describe('The scopes it may ask for, beside those of OpenID Connect.'),
-  resources: z.array(z.string()).max(64).optional().describe('The APIs it may get tokens for. Default: all.'),
+  resources: z
+    .array(z.string())
+    .max(64)
+    .optional()
+    .describe(
+      'The APIs it may get tokens for. Default: all, but for the administration (`portcullis-admin`), which must be named.',
+    ),
   bound: z
     .enum(['dpop', 'mtls'])
     .optional()

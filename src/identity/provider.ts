@@ -17,6 +17,8 @@ export interface Resource {
   readonly audience: string
   readonly scopes: readonly string[] | undefined
   readonly accessTtl: number | undefined
+  /** Whether only clients that name it get tokens for it: "all APIs" does not mean this one. */
+  readonly onlyNamed: boolean
 }
 
 /** What is known of a caller beside what it sent. */
@@ -106,7 +108,7 @@ export function createProvider(options: ProviderOptions): Provider {
 
   /** The API a client means when it does not say. */
   function defaultAudience(own: OwnSettings | undefined): string | undefined {
-    const [name] = own?.resources ?? Object.keys(resources)
+    const [name] = own?.resources ?? Object.keys(resources).filter((api) => resources[api]?.onlyNamed !== true)
     return name === undefined ? undefined : resources[name]?.audience
   }
 
@@ -203,7 +205,7 @@ export function createProvider(options: ProviderOptions): Provider {
         async getResourceServerInfo(context, audience, client) {
           const found = byAudience.get(audience)
           const own = ownSettings(client)
-          if (found === undefined || own === undefined || own.resources?.includes(found.api) === false) {
+          if (found === undefined || own === undefined || !mayHave(own, found)) {
             throw new errors.InvalidTarget('no such resource, or not for this client')
           }
           const { resource } = found
@@ -311,6 +313,10 @@ export function createProvider(options: ProviderOptions): Provider {
     if (grantId !== undefined && (await provider.Grant.find(grantId)) === undefined) return
     payload.iat += late
     payload.exp += late
+  }
+
+  function mayHave({ resources: named }: OwnSettings, { api, resource }: { api: string; resource: Resource }): boolean {
+    return named === undefined ? !resource.onlyNamed : named.includes(api)
   }
 
   function accessTtlOf(resource: Resource | undefined, own: OwnSettings | undefined): number {

@@ -29,6 +29,8 @@ export interface TokenServiceOptions {
   readonly settings: ServiceSettings
   /** Names of the APIs that tokens can be for. */
   readonly apis: readonly string[]
+  /** Those of them that a client must name in its `resources` to get tokens for. */
+  readonly onlyNamed?: readonly string[]
   readonly store: Store
   readonly counters: Counters
   readonly vault: () => Promise<KeyRing>
@@ -81,7 +83,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   const pages = createPages(settings)
   /** Asked only of requests that came through `handle`. */
   const addressOf = (request: IncomingMessage) => callers.get(request)?.address ?? ''
-  const resources = resourcesOf(settings, options.apis)
+  const resources = resourcesOf(settings, options.apis, options.onlyNamed ?? [])
   /** Longer than any access token lives. */
   const tokenMs = settings.accessTtl + 60_000
   const shown = new Map<string, AdapterPayload>()
@@ -305,12 +307,24 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
 }
 
 /** Every API is a resource of its own; the configuration may name more. */
-function resourcesOf(settings: ServiceSettings, apis: readonly string[]): Readonly<Record<string, Resource>> {
+function resourcesOf(
+  settings: ServiceSettings,
+  apis: readonly string[],
+  onlyNamed: readonly string[],
+): Readonly<Record<string, Resource>> {
   const names = [...new Set([...apis, ...Object.keys(settings.resources)])]
   return Object.fromEntries(
     names.map((name) => {
       const { audience, scopes, accessTtl } = settings.resources[name] ?? {}
-      return [name, { audience: audience ?? audienceOf(settings.issuer, name), scopes, accessTtl }]
+      return [
+        name,
+        {
+          audience: audience ?? audienceOf(settings.issuer, name),
+          scopes,
+          accessTtl,
+          onlyNamed: onlyNamed.includes(name),
+        },
+      ]
     }),
   )
 }

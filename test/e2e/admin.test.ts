@@ -438,13 +438,15 @@ describe('people', () => {
 })
 
 describe('tokens of the own token service', () => {
-  test('administer where the configuration says what their roles mean, and only those that are for the administration', async () => {
+  test('administer where the configuration says what their roles mean, and only those that are for the administration, of clients that name it', async () => {
+    const of = (name: string, roles: string[]) => ({ secret: secretOf(name), roles, scopes: ['orders:read'] })
     const gate = await startTokenGate({
       root: { admin: { listen: '127.0.0.1:0', auth: { oidc: 'tokenService', roles: { ops: 'operator' } } } },
       tokenService: {
         clients: {
-          deploy: { secret: secretOf('deploy'), roles: ['ops'], scopes: ['orders:read'] },
-          other: { secret: secretOf('other'), roles: ['portcullis:admin'], scopes: ['orders:read'] },
+          deploy: { ...of('deploy', ['ops']), resources: ['orders', 'portcullis-admin'] },
+          other: { ...of('other', ['portcullis:admin']), resources: ['portcullis-admin'] },
+          shop: of('shop', ['ops']),
         },
       },
     })
@@ -463,6 +465,12 @@ describe('tokens of the own token service', () => {
     expect(await send('deploy', { resource: admin })).toBe('operator')
     expect(await send('deploy', { scope: 'orders:read' })).toMatch(/^401 /)
     expect(await send('other', { resource: admin })).toBe('403 admin.level')
+    const refused = await gate.post(
+      '/oauth/token',
+      { grant_type: 'client_credentials', resource: admin },
+      clientBasic('shop'),
+    )
+    expect(refused.body).toMatchObject({ error: 'invalid_target' })
   })
 })
 
@@ -529,7 +537,7 @@ describe('whoever may not', () => {
         admin: { listen: '127.0.0.1:0', auth: { oidc: 'tokenService', roles: { chiefs: 'admin', ops: 'operator' } } },
       },
       tokenService: {
-        clients: { deploy: { secret: secretOf('deploy'), roles: ['ops'], scopes: ['orders:read'] } },
+        clients: { deploy: { secret: secretOf('deploy'), roles: ['ops'], resources: ['portcullis-admin'] } },
       },
     })
     ends.push(gate.stop)
@@ -831,6 +839,9 @@ describe('clients and tokens', () => {
     expect(rotated.body.secret).not.toBe(made.body.secret)
     expect(
       (await ask('POST', '/clients', { as: operator, body: { id: 'boss', roles: ['portcullis:admin'] } })).said,
+    ).toBe('403 admin.own-role')
+    expect(
+      (await ask('POST', '/clients', { as: operator, body: { id: 'boss', resources: ['portcullis-admin'] } })).said,
     ).toBe('403 admin.own-role')
     expect((await ask('GET', '/consents', { as: viewer })).body.items).toEqual([])
     expect((await ask('POST', '/ends', { as: operator, body: { client: 'batch' } })).body).toEqual({

@@ -1,6 +1,6 @@
 import type { Client, IssuedClient, NewClient } from '../../identity/clients.ts'
 import type { TokenService } from '../../identity/service.ts'
-import { AdminProblem, type AdminRoute, notFound } from '../contract.ts'
+import { AdminProblem, type AdminRoute, adminApiName, notFound, roleOf } from '../contract.ts'
 import { changedMeanwhile, isoOf, optionalTag, tagged } from '../reply.ts'
 import { withoutService } from './ends.ts'
 
@@ -49,9 +49,11 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       level: 'operator',
       idempotent: true,
       async handle({ body, refuseRoles, audit }) {
-        const { id, ...rest } = body as { id: string; roles?: string[] }
+        const { id, ...rest } = body as NewClient & { readonly id: string }
         refuseRoles(rest.roles ?? [])
-        const made = await clients().create(id, clientShape.omit({ secret: true }).parse(rest))
+        // Its tokens administer in the name of whoever signs in.
+        if (rest.resources?.includes(adminApiName) === true) refuseRoles([roleOf('admin')])
+        const made = await clients().create(id, rest)
         audit({ id, after: show(made.client) })
         return tagged(201, show(made.client), { once: once(made), location: `/v1/clients/${id}` })
       },
