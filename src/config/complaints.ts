@@ -192,11 +192,16 @@ function descriptionAt(path: readonly PropertyKey[], { shape }: Context): string
   return undefined
 }
 
-/** The one branch of a union that the writer had in mind: the only one whose kind of value is there. */
+/** The one branch of a union that the writer had in mind: of those whose kind of value is there, the one that knows the keys. */
 function likeliest(issue: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] | undefined {
   const fitting = issue.errors.filter((branch) => !branch.some(isOtherKind))
   if (fitting.length === 0) return undefined
-  return fitting.reduce((best, branch) => (branch.length < best.length ? branch : best))
+  const unknown = (branch: readonly Issue[]) =>
+    branch.reduce((sum, inner) => sum + (inner.code === 'unrecognized_keys' ? inner.keys.length : 0), 0)
+  return fitting.reduce((best, branch) => {
+    const more = unknown(branch) - unknown(best)
+    return more < 0 || (more === 0 && branch.length < best.length) ? branch : best
+  })
 }
 
 function isOtherKind(issue: Issue): boolean {

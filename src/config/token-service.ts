@@ -30,7 +30,8 @@ const redirect = z
     return url !== null && !text.includes('#') && url.username === '' && url.password === '' && !/[\s*]/.test(text)
   }, 'expected a whole URL without fragment, user or wildcard: it is compared to the letter')
 
-const publicJwks = z.object({
+/** What else stands in a set or a key is left alone (RFC 7517, 4 and 5). */
+const publicJwks = z.looseObject({
   keys: z
     .array(z.looseObject({ kty: z.string() }))
     .min(1)
