@@ -197,7 +197,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       const { revocations, close } = await watchRevocations(store, log)
       onClose(close)
       const nonces = names.some((name) => all[name]!.dpop.nonce)
-        ? createProofNonces(await (await vault()).secrets('dpop-nonce', 32), now)
+        ? createProofNonces((await (await vault()).followed('dpop-nonce', 32)).now, now)
         : undefined
       const work = once('proofs', () => createMemoryCounters({ now, entriesMax: 65_536 }))
       const dpop = createDpopJudge({ realm, counters, work, publicUrl: options.publicUrl })
@@ -217,7 +217,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       return createBearerJudge({ issuers: opened, refusals, revocations, dpop, failures })
     }
 
-    const signInSecrets = options.signIn === undefined ? undefined : await (await host.vault()).secrets('sign-in', 32)
+    const signInSecrets = options.signIn === undefined ? undefined : await (await host.vault()).followed('sign-in', 32)
 
     function openSignIn(cookie: string): SignIn | undefined {
       const { signIn, publicUrl } = options

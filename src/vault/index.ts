@@ -1,4 +1,5 @@
 export {
+  type FollowedSecrets,
   type KeyInfo,
   type KeyRing,
   type KeyRingOptions,

@@ -171,6 +171,24 @@ describe.each([
       expect(await here.secret('cookies', 32)).toHaveLength(32)
     })
 
+    test('followed secrets are those of now: after a rotation elsewhere within a second, and none beyond its grace', async () => {
+      const [here, there] = [await ring(), await elsewhere()]
+      const followed = await here.followed('cookies', 16)
+      const [first] = followed.now()
+      expect(followed.now()).toEqual(await there.secrets('cookies', 16))
+      expect(followed.now()).toBe(followed.now())
+      await there.rotate('cookies', { graceMs: 60_000 })
+      const started = performance.now()
+      await until(async () => followed.now().length === 2)
+      expect(performance.now() - started).toBeLessThan(1_000)
+      const second = await there.secret('cookies', 16)
+      expect(followed.now()).toEqual([second, first])
+      now += 59_999
+      expect(followed.now()).toEqual([second, first])
+      now += 1
+      expect(followed.now()).toEqual([second])
+    })
+
     test('opens no vault with another master key, and writes nothing', async () => {
       const here = await ring()
       await here.seal('totp', plain, 'x')

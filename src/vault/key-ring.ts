@@ -46,6 +46,8 @@ export interface KeyRing {
   secret(purpose: string, bytes: number): Promise<Uint8Array>
   /** The newest secret first, then those of keys that are not destroyed yet: to sign with the first and accept all. */
   secrets(purpose: string, bytes: number): Promise<readonly Uint8Array[]>
+  /** As `secrets`, at hand for the request path: follows rotations by itself. */
+  followed(purpose: string, bytes: number): Promise<FollowedSecrets>
   /** For many values on the request path: seals and opens without waiting. */
   sealer(purpose: string): Promise<Sealer>
   /** What there is, never a key. */
@@ -70,6 +72,14 @@ export interface Sealer {
   /** Throws `SealBroken`; with the reason `unknown-key` another try after `refresh` may do better. */
   open(sealed: string, context: string): Uint8Array
   /** Asks the store, at most once in a while: another process may have made a key a moment ago. */
+  refresh(): Promise<void>
+}
+
+/** The secrets of a purpose, now. */
+export interface FollowedSecrets {
+  /** The newest first; the same list until they change. */
+  now(): readonly Uint8Array[]
+  /** Asks the store, at most once in a while: another process may have rotated them a moment ago. */
   refresh(): Promise<void>
 }
 
@@ -426,11 +436,32 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   }
 
   async function secrets(name: string, bytes: number): Promise<readonly Uint8Array[]> {
-    const { keys } = await ready(name)
-    const at = now()
-    return keys
-      .filter(({ openUntil }) => openUntil === undefined || openUntil > at)
-      .map(({ key }) => new Uint8Array(hkdfSync('sha256', key, '', contextOf('secret', name, String(bytes)), bytes)))
+    return secretsNow(name, await ready(name), bytes)()
+  }
+
+  function secretsNow(name: string, purpose: Purpose, bytes: number): () => readonly Uint8Array[] {
+    const context = contextOf('secret', name, String(bytes))
+    let from: readonly DataKey[] = []
+    let derived: readonly { readonly secret: Uint8Array; readonly until: number }[] = []
+    let alive: readonly Uint8Array[] = []
+    let aliveUntil = -Infinity
+    return () => {
+      // A ring that was closed has none: the last ones count for who is still busy.
+      if (purpose.keys !== from && purpose.keys.length > 0) {
+        from = purpose.keys
+        derived = from.map(({ key, openUntil = Infinity }) => ({
+          secret: new Uint8Array(hkdfSync('sha256', key, '', context, bytes)),
+          until: openUntil,
+        }))
+        aliveUntil = -Infinity
+      }
+      const at = now()
+      if (at < aliveUntil) return alive
+      const open = derived.filter(({ until }) => at < until)
+      alive = open.map(({ secret }) => secret)
+      aliveUntil = Math.min(...open.map(({ until }) => until))
+      return alive
+    }
   }
 
   return {
@@ -451,6 +482,13 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       return (await secrets(name, bytes))[0]!
     },
     secrets,
+    async followed(name, bytes) {
+      const purpose = await ready(name)
+      const current = secretsNow(name, purpose, bytes)
+      // Derived now, so that there are some whatever comes.
+      current()
+      return { now: current, refresh: () => refresh(name, purpose) }
+    },
     async sealer(name) {
       const purpose = await readyToSeal(name)
       return {

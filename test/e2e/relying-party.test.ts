@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { KeyRing } from '../../src/vault/index.ts'
 import { freePort, startGate, type TestGate } from '../kit/gate.ts'
 import { makeKey } from '../kit/issuer.ts'
 import { type SignInProvider, startSignInProvider } from '../kit/sign-in-provider.ts'
 import { secretOf, signIn as signInAs, startTokenGate } from '../kit/token-gate.ts'
 import { startUpstream, type TestUpstream } from '../kit/upstream.ts'
 import { services } from '../services.ts'
+import { until } from '../until.ts'
 
 /*
  * N5 and N9: a person comes with a browser, is sent to the issuer, and comes back with a session. Two gates side by side
@@ -217,6 +219,28 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     expect(done).toMatchObject({ status: 303, location: '/mail' })
     expect((await browser.open(`${gate.url}/mail`)).status).toBe(200)
     expect((await browser.open(`${other.url}/mail`)).status).toBe(200)
+  })
+
+  test('a rotated secret counts at both gates at once, without a reload; with the old one destroyed, what it sealed is refused', async () => {
+    const rings = [await gate.running.foundation.vault(), await other.running.foundation.vault()] as const
+    const back = async () => (await browser.open((await browser.open(`${gate.url}/mail`)).location)).location
+    const kept = await back()
+    const newest = (ring: KeyRing) => ring.secret('sign-in', 32).then((secret) => Buffer.from(secret).toString('hex'))
+    const agreed = () => until(async () => (await newest(rings[0])) === (await newest(rings[1])))
+    await rings[1].rotate('sign-in')
+    await agreed()
+    const fresh = await back()
+    for (const one of [kept, fresh]) {
+      const done = await browser.open(one.replace(gate.url, other.url))
+      expect(done).toMatchObject({ status: 303, location: '/mail' })
+    }
+    browser.cookies.clear()
+    const lost = await back()
+    await rings[1].rotate('sign-in', { graceMs: 0 })
+    expect(await browser.open(lost.replace(gate.url, other.url))).toMatchObject({ code: 'auth.sign-in-refused' })
+    await agreed()
+    expect(await browser.open(lost)).toMatchObject({ code: 'auth.sign-in-refused' })
+    expect((await browser.signIn(`${gate.url}/mail`)).done).toMatchObject({ status: 303, location: '/mail' })
   })
 
   test('programs, scripts and sockets get 401, and are not sent anywhere', async () => {
@@ -449,6 +473,15 @@ describe.each(flavours.filter(({ skip }) => !skip))('signing in with $name', ({ 
     expect(outcomes.at(-1)).toBe('auth.token-flood')
     expect(provider.exchanges() - before).toBeLessThan(5)
     await other.reload({ api: apiWith('1000/min') })
+  })
+
+  test('one network may begin so many sign-ins, whichever gate it asks; pages lead to the issuer all the same', async () => {
+    const begin = () => browser.open(`${gate.url}${own}/start`)
+    const replies = await Promise.all(Array.from({ length: 200 }, begin))
+    const refused = replies.filter(({ status }) => status !== 303)
+    expect(refused.length).toBeGreaterThan(0)
+    expect(new Set(refused.map(({ status, code }) => `${status} ${code}`))).toEqual(new Set(['429 auth.sign-in-flood']))
+    expect((await browser.signIn(`${gate.url}/mail`)).done.status).toBe(303)
   })
 
   test('signing out ends the session here and leads to the issuer, and no other site can do it', async () => {

@@ -13,17 +13,25 @@ export interface ProofNonces {
 /** How long a nonce is handed out; it counts for as long again. */
 const slotMs = 300_000
 
-/** Hands out nonces of the first secret and accepts those of any. */
-export function createProofNonces(secrets: readonly Uint8Array[], now: Clock): ProofNonces {
-  let made: { readonly slot: number; readonly current: string; readonly others: readonly string[] } | undefined
+/** Hands out nonces of the first secret and accepts those of any. `secrets` gives the same list until they change. */
+export function createProofNonces(secrets: () => readonly Uint8Array[], now: Clock): ProofNonces {
+  let made:
+    | {
+        readonly slot: number
+        readonly from: readonly Uint8Array[]
+        readonly current: string
+        readonly others: readonly string[]
+      }
+    | undefined
 
   function noncesNow() {
     const slot = Math.floor(now() / slotMs)
-    if (made?.slot === slot) return made
-    const [current, ...rest] = secrets.map((secret) => nonceOf(secret, slot))
+    const from = secrets()
+    if (made?.slot === slot && made.from === from) return made
+    const [current, ...rest] = from.map((secret) => nonceOf(secret, slot))
     // The next one as well: another gate's clock may be a little ahead.
-    const around = secrets.flatMap((secret) => [nonceOf(secret, slot - 1), nonceOf(secret, slot + 1)])
-    made = { slot, current: current!, others: [...rest, ...around] }
+    const around = from.flatMap((secret) => [nonceOf(secret, slot - 1), nonceOf(secret, slot + 1)])
+    made = { slot, from, current: current!, others: [...rest, ...around] }
     return made
   }
 

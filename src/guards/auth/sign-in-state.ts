@@ -37,7 +37,7 @@ const sealedCharsMax = 4_096
  * AES-256-GCM; `context` keeps the states of one API from another's. Seals with the first secret, opens with any. Every
  * state has a key of its own, so that no number of them wears a secret out (NIST SP 800-38D, 8.3).
  */
-export function createSignInStates(secrets: readonly Uint8Array[], context: string): SignInStates {
+export function createSignInStates(secrets: () => readonly Uint8Array[], context: string): SignInStates {
   const aad = Buffer.from(context)
   const keyOf = (secret: Uint8Array, salt: Uint8Array) => createHmac('sha256', secret).update(salt).digest()
 
@@ -56,7 +56,7 @@ export function createSignInStates(secrets: readonly Uint8Array[], context: stri
   return {
     seal(state) {
       const [salt, iv] = [randomBytes(saltBytes), randomBytes(ivBytes)]
-      const cipher = createCipheriv('aes-256-gcm', keyOf(secrets[0]!, salt), iv).setAAD(aad)
+      const cipher = createCipheriv('aes-256-gcm', keyOf(secrets()[0]!, salt), iv).setAAD(aad)
       const sealed = Buffer.concat([cipher.update(JSON.stringify(state), 'utf8'), cipher.final()])
       return Buffer.concat([salt, iv, sealed, cipher.getAuthTag()]).toString('base64url')
     },
@@ -64,7 +64,7 @@ export function createSignInStates(secrets: readonly Uint8Array[], context: stri
       if (sealed.length > sealedCharsMax || !/^[A-Za-z0-9_-]+$/.test(sealed)) return undefined
       const bytes = Buffer.from(sealed, 'base64url')
       if (bytes.length <= saltBytes + ivBytes + tagBytes) return undefined
-      for (const secret of secrets) {
+      for (const secret of secrets()) {
         const state = openWith(secret, bytes)
         if (state !== undefined) return state
       }

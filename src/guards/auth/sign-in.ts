@@ -11,6 +11,7 @@ import { defaultSecurityHeaders } from '../../http/security-headers.ts'
 import { parseSelector } from '../../openapi/select.ts'
 import { type Counters, CountersUnavailable } from '../../store/counters.ts'
 import type { Value } from '../../store/store.ts'
+import type { FollowedSecrets } from '../../vault/index.ts'
 import { IssuerUnreachable } from './ask.ts'
 import { because, unencrypted } from './challenge.ts'
 import { type FailureBudget, floodRefusal } from './failures.ts'
@@ -81,7 +82,7 @@ export interface SignInWorld {
   readonly cookie: string
   readonly publicUrl: string | undefined
   /** 32 bytes that all gates of a store share, the newest first, then those still in grace. */
-  readonly secrets: readonly Uint8Array[]
+  readonly secrets: FollowedSecrets
   readonly counters: Counters
   /** What one network may get wrong: each try asks the issuer. */
   readonly failures: FailureBudget
@@ -106,7 +107,7 @@ const logoutAlgorithms = new Set(['RS256', 'PS256', 'ES256', 'EdDSA'])
 
 export function createSignIn(world: SignInWorld): SignIn {
   const { api, options, issuer, sessions, publicUrl, counters, failures, now, tell, log } = world
-  const states = createSignInStates(world.secrets, `sign-in ${api}`)
+  const states = createSignInStates(world.secrets.now, `sign-in ${api}`)
   const starts = createSignInStarts({ api, counters, now, tell })
   const client = createSignInClient({
     issuer: issuer.issuer,
@@ -189,6 +190,13 @@ export function createSignIn(world: SignInWorld): SignIn {
     }
   }
 
+  /** Another gate may have sealed it with a secret that is a moment old, and not known here yet. */
+  async function openedLater(sealed: string): Promise<SignInState | undefined> {
+    const before = world.secrets.now()
+    await world.secrets.refresh()
+    return world.secrets.now() === before ? undefined : states.open(sealed)
+  }
+
   /** Back from the issuer: the answer is believed only where everything fits what was asked. */
   async function callback(exchange: Exchange): Promise<Verdict> {
     if (!exchange.peer.encrypted) return unencrypted
@@ -197,7 +205,7 @@ export function createSignIn(world: SignInWorld): SignIn {
     const query = exchange.query()
     if (new Set(query.map(([name]) => name)).size !== query.length) return refuse(exchange, 'parameters')
     const sealed = query.find(([name]) => name === 'state')?.[1]
-    const state = sealed === undefined ? undefined : states.open(sealed)
+    const state = sealed === undefined ? undefined : (states.open(sealed) ?? (await openedLater(sealed)))
     if (state === undefined) return refuse(exchange, 'state')
     if (now() >= state.expiresAt) return refuse(exchange, 'expired')
     // A code that somebody else began, sent to this browser: its cookie does not know of it (RFC 9700, 4.7).
