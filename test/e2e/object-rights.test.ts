@@ -487,6 +487,26 @@ describe('an attacker', () => {
       '/orders/1',
       { method: 'PATCH', headers: { 'content-type': 'text/plain' }, body: '{"id":"2"}' },
     ],
+    [
+      'says that JSON with a key twice is text',
+      '/orders/1',
+      { method: 'PATCH', headers: { 'content-type': 'text/plain' }, body: '{"id":"1","id":"2"}' },
+    ],
+    [
+      'says that JSON behind a byte order mark is text',
+      '/orders/1',
+      { method: 'PATCH', headers: { 'content-type': 'text/plain' }, body: '\ufeff{"id":"2"}' },
+    ],
+    [
+      'names it in a form of parts',
+      '/orders/1',
+      {
+        method: 'PATCH',
+        headers: { 'content-type': 'multipart/form-data; boundary=x' },
+        body: '--x\r\nContent-Disposition: form-data; name="id"\r\n\r\n2\r\n--x--\r\n',
+      },
+    ],
+    ['names it in the query behind a semicolon', '/orders/1?a=1;id=2', { method: 'PATCH', body: {} }],
     ['has two keys of one name', '/orders/1', { method: 'PATCH', body: '{"id":"1","id":"2"}' }],
     ['overrides the method in the query of a read', '/orders/1?_method=DELETE', {}],
     ['overrides it in other letters', '/orders/1?_METHOD=DELETE', {}],

@@ -7,6 +7,7 @@ import { parseQuery } from '../../http/query.ts'
 import { isStreamed } from '../../openapi/media-types.ts'
 import type { Operation } from '../../openapi/operation.ts'
 import { isObject, valueAt } from '../../openapi/pointer.ts'
+import { parseMultipart } from '../../waf/body/multipart.ts'
 import { bearerChallenge, unauthorized } from '../auth/challenge.ts'
 import { authPlanOf } from '../auth/plan.ts'
 import { type Finding, isSame, type OwnerFacts, unknown } from './owner-expression.ts'
@@ -253,7 +254,25 @@ function requestJson({ readsBody, sameObject, rule }: Plan, exchange: Exchange):
   if (/^application\/x-www-form-urlencoded\b/i.test(headers['content-type'] ?? '')) {
     return { value: parseQuery(requestBody.toString('latin1')).map(([name, value]) => ({ [name]: value })) }
   }
-  return readJson(requestBody) ?? noBody
+  const type = headers['content-type'] ?? ''
+  if (/^\s*multipart\/form-data\b/i.test(type)) {
+    const { arguments: fields, files, error } = parseMultipart(requestBody.toString('latin1'), type)
+    if (error !== undefined) return refused
+    // A file is no identifier: where it is called as one it names something else.
+    return {
+      value: [...fields.map(({ name, value }) => ({ [name]: value })), ...files.map(({ field }) => ({ [field]: {} }))],
+    }
+  }
+  return readJson(requestBody) ?? (isLooseJson(requestBody) ? refused : noBody)
+}
+
+/** What a lenient reader takes for JSON although it is not ours to read: with a key twice, or after a byte order mark. */
+function isLooseJson(body: Buffer): boolean {
+  try {
+    return typeof JSON.parse(body.toString('utf8').replace(/^\ufeff/, '')) === 'object'
+  } catch {
+    return false
+  }
 }
 
 function judgeObjects(plan: Plan, exchange: Exchange, state: State, { look }: Context): Verdict | Promise<Verdict> {
@@ -311,7 +330,12 @@ function otherObject(plan: Plan, exchange: Exchange, body: unknown): string | un
     const own = decodeURIComponent(value)
     const plain = plainName(name)
     const names = new Set(plain.length > 2 && plain.endsWith('id') ? [plain, 'id'] : [plain])
-    for (const [key, said] of exchange.query()) {
+    const { query } = exchange.target
+    // Older readers part pairs at semicolons, too (HTML 4.01, B.2.2).
+    const pairs = query.includes(';')
+      ? [...exchange.query(), ...parseQuery(query.replaceAll(';', '&'))]
+      : exchange.query()
+    for (const [key, said] of pairs) {
       if (names.has(plainName(key)) && said !== own) return `$request.query.${name}`
     }
     for (const object of Array.isArray(body) ? body : [body]) {
