@@ -67,6 +67,8 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
   const tell = foundation.tell ?? (() => {})
   const issuer = `https://${settings.listen.host}:${settings.listen.port}`
   const accounts = createAccounts({ store, counters, vault, now, tell, settings: { issuer, mfa: [], theme: {} } })
+  // Who is removed here has lost what the token service gave out in their name, too.
+  accounts.onEnd((name) => service()?.grants.revokeSubject(name))
   const sessions = createSessions({ store, log, now })
   const keys = createApiKeys({ store, now })
   let document: object = {}

@@ -48,8 +48,8 @@ export interface Accounts {
    * was not set since.
    */
   stillStands(name: string, authTimeSeconds: number | undefined): Promise<boolean>
-  /** Calls `listener` when everything an account signed in to must end: a new password, a removal. */
-  onEnd(listener: (name: string) => void): () => void
+  /** Calls `listener` when everything an account signed in to must end (a new password, a removal), and waits for it. */
+  onEnd(listener: (name: string) => void | Promise<void>): () => void
   readonly now: Clock
   readonly factors: Factors
   readonly devices: Devices
@@ -75,7 +75,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
   const factors = createFactors({ store, vault, now, issuer: settings.issuer, serviceName })
   const devices = createDevices({ vault, now })
   const lockout = createLockout({ counters, store, now })
-  const listeners = new Set<(name: string) => void>()
+  const listeners = new Set<(name: string) => void | Promise<void>>()
   const inTurn = createTurns()
   const lengthMin = settings.mfa.length > 0 ? passwordMin : lonePasswordMin
 
@@ -84,7 +84,7 @@ export function createAccounts({ store, counters, vault, now, tell, settings, co
   /** Sessions of the gate and of its administration; tokens are for the listeners. */
   const end = async (name: string) => {
     for (const tag of [`subject:${name}`, `admin:${name}`]) await sessions.revokeTagged(tag)
-    for (const listener of listeners) listener(name)
+    for (const listener of listeners) await listener(name)
   }
 
   async function wrong(what: Guessed, name: string, whence: Whence, isKnown: boolean): Promise<Tried> {

@@ -249,13 +249,13 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   }
 
   await renew()
-  const leave = accounts.onEnd((name) => {
+  const leave = accounts.onEnd((name) =>
     grants
       .revokeSubject(name)
       .catch((error: unknown) =>
         log.error('Tokens of somebody whose password changed were not ended.', { error: messageOf(error) }),
-      )
-  })
+      ),
+  )
   const stop = store.onChange((key) => {
     if (key === undefined || key === signingKeysRecord) renewLater()
   })

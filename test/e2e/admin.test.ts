@@ -4,6 +4,7 @@ import { Agent, fetch } from 'undici'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { createApiKeys, type NewApiKey } from '../../src/credentials/api-keys.ts'
+import { revokedTokensPrefix, tokenIdOf } from '../../src/credentials/revoked-tokens.ts'
 import { createSessions } from '../../src/credentials/sessions.ts'
 import { createUsers } from '../../src/credentials/users.ts'
 import { createFactors } from '../../src/identity/factors.ts'
@@ -827,6 +828,16 @@ describe('clients and tokens', () => {
       listen: [{ port: 0, host: '127.0.0.1', tls: 'development' }],
     },
   }
+
+  test('who is removed has lost the tokens that were given out in their name', async () => {
+    const { gate, ask, admin } = await world(withService)
+    const { store, localIssuer } = gate.running.foundation
+    await createUsers({ store }).set('bo', password, {})
+    const ended = () => store.get(revokedTokensPrefix + tokenIdOf(localIssuer!.issuer, 'subject:bo'))
+    expect(await ended()).toBeUndefined()
+    expect((await ask('DELETE', '/users/bo', { as: admin })).said).toBe('204')
+    expect(await ended()).toMatchObject({ before: expect.any(Number) })
+  })
 
   test('clients are made, listed, rotated and revoked; what they were given is ended', async () => {
     const { ask, admin, operator, viewer } = await world(withService)
