@@ -2,13 +2,14 @@ import { createHmac, randomBytes } from 'node:crypto'
 import type { Options as Argon2Options } from '@node-rs/argon2'
 import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
+import type { Tell } from '../base/events.ts'
 import { Lru } from '../base/lru.ts'
-import type { Rate } from '../store/counters.ts'
-import { createMemoryCounters } from '../store/counters-memory.ts'
+import type { Counters } from '../store/counters.ts'
 import type { Store, Value } from '../store/store.ts'
 import { passwordFault, passwordMax } from './password-rules.ts'
 import { createRecords, type Records } from './records.ts'
 import { type Refusal, refused, setOf } from './secret.ts'
+import { createWrongPasswords } from './wrong-passwords.ts'
 
 const prefix = 'user/'
 const nameMax = 200
@@ -90,6 +91,10 @@ export interface CheckOptions {
 
 export interface UsersOptions {
   readonly store: Store
+  /** Where wrong passwords are counted. Default: in this process. */
+  readonly counters?: Counters
+  /** Is told of locked accounts. */
+  readonly tell?: Tell
   readonly now?: Clock
   readonly cost?: PasswordCost
   /** Passwords hashed at once; each takes the memory that `cost` says. */
@@ -104,13 +109,11 @@ const mismatch = refused('mismatch')
 const busy = refused('busy')
 const locked = refused('locked')
 
-/** Wrong passwords of one name from one network, and of all names. The latter leaves room for an office that mistypes. */
-const wrongForName: Rate = { count: 5, windowMs: 60_000 }
-const wrongForNetwork: Rate = { count: 30, windowMs: 60_000 }
-
 /** Users for HTTP Basic (RFC 7617) in a store, their passwords under Argon2id (RFC 9106). */
 export function createUsers({
   store,
+  counters,
+  tell = () => {},
   now = Date.now,
   cost = defaultCost,
   concurrency = 2,
@@ -123,10 +126,7 @@ export function createUsers({
   const pepper = randomBytes(32)
   const remembered = new Lru<string, { readonly hash: string; readonly until: number }>({ entriesMax: rememberedMax })
   const nobody = hashOfNobody(cost)
-  // Per process: a guesser who meets several gates gets as many budgets, and slow hashes bound the rest.
-  const wrong = createMemoryCounters({ now, entriesMax: 65_536 })
-  const isSpent = (key: string | undefined, rate: Rate) => key !== undefined && wrong.take(key, rate, 0).remaining < 1
-  const count = (key: string | undefined, rate: Rate) => key !== undefined && wrong.take(key, rate)
+  const wrong = createWrongPasswords({ counters, now, tell })
   const checking = new Map<string, Promise<VerifiedUser | UserRefusal>>()
 
   function verify(
@@ -144,9 +144,8 @@ export function createUsers({
   }
 
   function judge(found: Known | undefined, name: string, password: string, from: string | undefined) {
-    const ofName = from === undefined ? undefined : `${from} ${name}`
     // Before anything is compared, the remembered pairs included: else the answer would tell which guess was right.
-    if (isSpent(ofName, wrongForName)) return locked
+    if (from !== undefined && wrong.isKnownSpent(from, name)) return locked
     const pair = createHmac('sha256', pepper).update(`${name.length}:${name}${password}`).digest('base64url')
     const earlier = remembered.get(pair)
     if (found !== undefined && earlier !== undefined && earlier.hash === found.hash && now() < earlier.until) {
@@ -156,7 +155,7 @@ export function createUsers({
     const key = `${pair} ${found?.hash} ${from}`
     const underWay = checking.get(key)
     if (underWay !== undefined) return underWay
-    const checked = check(found, name, password, { pair, from, ofName }).finally(() => checking.delete(key))
+    const checked = check(found, name, password, { pair, from }).finally(() => checking.delete(key))
     checking.set(key, checked)
     return checked
   }
@@ -165,26 +164,21 @@ export function createUsers({
     found: Known | undefined,
     name: string,
     password: string,
-    {
-      pair,
-      from,
-      ofName,
-    }: { readonly pair: string; readonly from: string | undefined; readonly ofName: string | undefined },
+    { pair, from }: { readonly pair: string; readonly from: string | undefined },
   ): Promise<VerifiedUser | UserRefusal> {
     // Looked at when its turn comes: what was wrong while it waited counts.
     const right = await queue(async () =>
-      isSpent(from, wrongForNetwork) || isSpent(ofName, wrongForName)
+      from !== undefined && (await wrong.isSpent(from, name))
         ? locked
         : (await argon2()).verify(found?.hash ?? nobody, password.slice(0, passwordMax)),
     )
     if (right === undefined) return busy
     if (typeof right === 'object') {
-      count(ofName, wrongForName)
+      if (from !== undefined) await wrong.count(from, name, 'name', found !== undefined)
       return locked
     }
     if (!right || found === undefined || password.length > passwordMax) {
-      count(from, wrongForNetwork)
-      count(ofName, wrongForName)
+      if (from !== undefined) await wrong.count(from, name, 'both', found !== undefined)
       return mismatch
     }
     remembered.set(pair, { hash: found.hash, until: now() + rememberMs })

@@ -151,7 +151,7 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
   'auth.basic-locked': page(
     429,
     'Wait as long as Retry-After says; be sure of the password before trying again.',
-    'Five wrong passwords a minute for one name from one network, or thirty for all names: somebody guesses, or a client keeps an old password. Callers from elsewhere are not affected.',
+    'Five wrong passwords a minute for one name from one network, or thirty for all names: somebody guesses, or a client keeps an old password. Counted for all processes together, each by itself while `counters` do not answer; told once as `account.locked`. Callers from elsewhere are not affected.',
   ),
   'auth.basic-malformed': page(
     401,
