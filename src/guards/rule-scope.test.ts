@@ -13,15 +13,17 @@ interface Input extends CallInput {
   readonly path?: readonly string[]
   readonly query?: string
   readonly body?: string
+  readonly rawHeaders?: readonly string[]
 }
 
-function exchangeOf({ principal, path = ['a', '7'], query = '', body, ...input }: Input = {}): Exchange {
+function exchangeOf({ principal, path = ['a', '7'], query = '', body, rawHeaders, ...input }: Input = {}): Exchange {
   const exchange = makeExchange(document.operations[0]!, { at: Date.parse('2026-11-25T10:30:00Z'), ...input })
   Object.assign(exchange, { pathValues: path, target: { ...exchange.target, query } })
   if (principal !== undefined) {
     const nobody = { subject: 'anna', kind: 'bearer', via: 'main', application: undefined, claims: {} } as const
     exchange.principal = { ...nobody, scopes: new Set(), roles: new Set(), ...principal }
   }
+  if (rawHeaders !== undefined) Object.assign(exchange, { rawHeaders })
   if (body !== undefined) exchange.requestBody = Buffer.from(body)
   return exchange
 }
@@ -76,6 +78,7 @@ describe('a rule can ask', () => {
   test.each<[string, Input]>([
     ['query.q', { query: 'q=1&q=2' }],
     ['path.id', { path: ['x', '%ff'] }],
+    ['header.x-tenant', { headers: { 'x-tenant': 'x, y' }, rawHeaders: ['X-Tenant', 'x', 'x-tenant', 'y'] }],
     ['body.name', form('name=x&name=y')],
     ['body.name', { body: '<name/>', headers: { 'content-type': 'application/xml' } }],
     ['body.name', { body: '{"name":1}', headers: { 'content-type': 'text/plain' } }],

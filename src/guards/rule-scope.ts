@@ -249,9 +249,19 @@ function queryReader(name: string): (exchange: Exchange) => unknown {
   }
 }
 
-function headerReader(written: string): (exchange: Exchange) => string | undefined {
+/** A header that stands there twice: some upstreams take the first, others the last, others both with a comma between. */
+function headerReader(written: string): (exchange: Exchange) => unknown {
   const name = written.toLowerCase()
-  return ({ headers }) => textOf(headers[name])
+  return ({ headers, rawHeaders }) => {
+    const value = textOf(headers[name])
+    if (value === undefined) return undefined
+    let count = 0
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      const other = rawHeaders[i]!
+      if (other.length === name.length && other.toLowerCase() === name && ++count > 1) return unreadable
+    }
+    return value
+  }
 }
 
 /** The body as data: JSON or a form. Of any other nobody can say what is not in it. */
