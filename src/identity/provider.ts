@@ -235,7 +235,13 @@ export function createProvider(options: ProviderOptions): Provider {
       customizers: {
         async jwt(_, token, parts) {
           const subject = 'accountId' in token && typeof token.accountId === 'string' ? token.accountId : undefined
-          const scopes = subject === undefined ? [] : ((await options.rightsOf(subject))?.scopes ?? [])
+          const rights = await options.rightsOf(subject ?? String(token.clientId))
+          // `sub` would say that it is this person who asks (RFC 9700, 4.15).
+          if (subject === undefined && rights !== undefined) {
+            log.warn('A client has the name of a user, and gets no tokens of its own.', { client: token.clientId })
+            throw new errors.UnauthorizedClient('this client has the name of a user')
+          }
+          const scopes = subject === undefined ? [] : (rights?.scopes ?? [])
           const { payload } = parts as { payload: Record<string, unknown> & { iat: number; exp: number } }
           await dateAfterEnd(payload, subject, 'grantId' in token ? (token.grantId as string | undefined) : undefined)
           // What somebody may not do, no application may do for them.

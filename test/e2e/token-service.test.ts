@@ -33,6 +33,8 @@ const settings = {
       redirects: ['http://127.0.0.1/back'],
       scopes: ['orders:read'],
     },
+    // The one user is called so, too.
+    anna: { secret: secretOf('anna'), scopes: ['orders:read'] },
     middle: { secret: secretOf('middle'), grants: ['client_credentials', 'token_exchange'], scopes: ['orders:read'] },
   },
   exchange: [{ client: 'middle', from: ['app'], to: ['stock'], scopes: ['stock:read'] }],
@@ -156,6 +158,13 @@ describe.each(worlds)('the token service on %s', (_, missing, makeWorld) => {
       client.discovery(new URL(first.issuer), id, undefined, auth ?? client.ClientSecretPost(secretOf(id)), insecure)
 
     describe('flows', () => {
+      test('a client that is called as a person gets no token in whose name it would be that person', async () => {
+        for (const gate of [first, second]) {
+          const { status, body } = await ownToken(gate, 'anna')
+          expect([status, body.error, body.access_token]).toEqual([400, 'unauthorized_client', undefined])
+        }
+      })
+
       test('metadata stands where OpenID Connect and where RFC 8414 look for it, and names one issuer whatever Host says', async () => {
         const places = ['/oauth/.well-known/openid-configuration', '/.well-known/oauth-authorization-server/oauth']
         for (const place of places) {
