@@ -65,6 +65,10 @@ const key = {
   revokedAt: nullable(time),
 }
 const user = { name: text(200), scopes: words, roles: words, createdAt: time, passwordSetAt: time }
+const bounds = {
+  ...strict({ cidrs: ranges, origins, operations: selectors }, []),
+  description: 'Where and for what its tokens work, besides what their scopes allow. An empty list bounds nothing.',
+}
 const client = {
   id: text(100),
   name: nullable(text(100)),
@@ -77,6 +81,7 @@ const client = {
   roles: words,
   plan: nullable(text(100)),
   bound: nullable({ enum: ['dpop', 'mtls'] }),
+  bounds: nullable(bounds),
   trusted: { type: 'boolean' },
   native: { type: 'boolean' },
   createdAt: nullable(time),
@@ -180,6 +185,7 @@ const schemas = {
       bound: { enum: ['dpop', 'mtls'] },
       roles: words,
       plan: text(100),
+      bounds,
       trusted: { type: 'boolean' },
     },
     ['id'],

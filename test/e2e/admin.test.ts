@@ -866,6 +866,19 @@ describe('clients and tokens', () => {
     expect((await ask('POST', '/signing-keys/rotate', { as: admin })).said).toBe('204')
   })
 
+  test('N11: a client has the bounds it was made with; what bounds nothing that exists is refused', async () => {
+    const { ask, operator, viewer } = await world(withService)
+    const bounds = { cidrs: ['203.0.113.0/24'], origins: ['https://shop.example'], operations: ['op:listOrders'] }
+    const make = (body: object) => ask('POST', '/clients', { as: operator, body })
+    expect((await make({ id: 'partner', bounds })).said).toBe('201')
+    expect((await ask('GET', '/clients/partner', { as: viewer })).body.bounds).toEqual(bounds)
+    expect((await make({ id: 'everywhere' })).body.bounds).toBeNull()
+    const { status, said, body } = await make({ id: 'typo', bounds: { cidrs: ['nowhere'] } })
+    expect([status, said, body.detail]).toEqual([422, '422 admin.refused', expect.stringContaining('nowhere')])
+    expect((await make({ id: 'typo', bounds: { cidr: ['203.0.113.0/24'] } })).status).toBe(400)
+    expect((await ask('GET', '/clients/typo', { as: viewer })).status).toBe(404)
+  })
+
   test('where no tokens are issued that is said', async () => {
     const { ask, admin } = await world()
     for (const path of ['/clients', '/consents', '/signing-keys']) {
