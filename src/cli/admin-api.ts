@@ -34,6 +34,7 @@ import type { Sink } from '../traffic/passage.ts'
 import { type BuiltLoad, buildLoad, type Foundation } from './load.ts'
 import { unusedReport } from './unused-rights.ts'
 import { packageVersion } from './version.ts'
+import { unacceptedVoucher, vouchersFor, vouchersOf } from './vouchers.ts'
 
 export interface AdminApiOptions {
   readonly settings: AdminSettings
@@ -78,7 +79,12 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
   const routes: AdminRoute[] = [
     ...sessionRoutes({ accounts, sessions, now, ttlMs: settings.sessionTtl, idleMs: settings.sessionIdle }),
     ...keyRoutes(keys),
-    ...grantRoutes(createGrants({ store, now }), now),
+    ...grantRoutes(createGrants({ store, now }), now, {
+      vouchersFor: (subject) => vouchersFor(subject, store, vouchersOf(options.served().config).people),
+      checkVoucher(via) {
+        if (!vouchersOf(options.served().config).isAccepted(via)) log.warn(`A grant was made, but ${unacceptedVoucher(via)}.`)
+      },
+    }),
     ...peopleRoutes(accounts),
     ...clientRoutes(service),
     ...endRoutes({
@@ -192,6 +198,8 @@ function configurationOf(
         auth: {
           methods: ['session', 'apiKey', 'basic', ...(oidc === undefined ? [] : [oidc])],
           session: { cookie: adminCookie.name },
+          // Judged by the administration itself, which says how to sign in.
+          secondFactor: 'ignore',
         },
         limits: {
           default: { rate: '600/min' },

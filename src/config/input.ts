@@ -628,6 +628,8 @@ export interface ConfigInput {
       readonly publicUrl?: string | undefined
       /** Wrong tokens that one network may show, over all processes together. Those beyond are answered 429 without a look at them; callers of other networks, and tokens that were good before, are not affected. */
       readonly failures?: string | undefined
+      /** HTTP Basic for users who have a second factor (one-time codes, a passkey): their password alone is refused, or it is enough. A factor that is added counts within a minute. */
+      readonly secondFactor?: 'refuse' | 'ignore' | undefined
       /** Operations for which callers must have signed in in a certain way or lately, all entries that match. Others are answered 401 `insufficient_user_authentication` with what to ask the issuer for (RFC 9470). */
       readonly stepUp?: readonly ({
         /** Which operations: `op:refund`, `tag:admin`, `POST /payments/**`. */

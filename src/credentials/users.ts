@@ -8,6 +8,7 @@ import type { Counters } from '../store/counters.ts'
 import type { Store, Value } from '../store/store.ts'
 import { passwordFault, passwordMax } from './password-rules.ts'
 import { createRecords, type Records } from './records.ts'
+import { hasSecondFactor } from './second-factors.ts'
 import { type Refusal, refused, setOf } from './secret.ts'
 import { createWrongPasswords } from './wrong-passwords.ts'
 
@@ -49,9 +50,10 @@ export interface VerifiedUser {
 
 /**
  * `busy`: too many passwords are being checked already; the caller may come again (503 with Retry-After). `locked`: too
- * many wrong ones came from there; the password was not looked at (429 with Retry-After).
+ * many wrong ones came from there; the password was not looked at (429 with Retry-After). `second-factor`: it was right, and
+ * is not enough for this user; to be told in the log alone.
  */
-export type UserRefusal = Refusal<'mismatch' | 'busy' | 'locked'>
+export type UserRefusal = Refusal<'mismatch' | 'busy' | 'locked' | 'second-factor'>
 
 export interface Users {
   /** Makes a user, or gives one a new password and rights. Throws `ConfigError` for what cannot be. */
@@ -74,6 +76,7 @@ export interface Users {
     name: string,
     password: string,
     from?: string,
+    options?: VerifyOptions,
   ): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal>
   /**
    * Judges a name and a password once, for a sign-in: every call costs one slow hash, whether or not there is such a
@@ -81,6 +84,11 @@ export interface Users {
    */
   check(name: string, password: string, options?: CheckOptions): Promise<VerifiedUser | UserRefusal>
   close(): void
+}
+
+export interface VerifyOptions {
+  /** The password will do for users with a second factor, too: the caller of `verify` judges that itself. */
+  readonly passwordAlone?: boolean
 }
 
 export interface CheckOptions {
@@ -108,6 +116,7 @@ const rememberedMax = 10_000
 const mismatch = refused('mismatch')
 const busy = refused('busy')
 const locked = refused('locked')
+const oneOfTwo = refused('second-factor')
 
 /** Users for HTTP Basic (RFC 7617) in a store, their passwords under Argon2id (RFC 9106). */
 export function createUsers({
@@ -133,20 +142,28 @@ export function createUsers({
     name: string,
     password: string,
     from?: string,
+    { passwordAlone = false }: VerifyOptions = {},
   ): VerifiedUser | UserRefusal | Promise<VerifiedUser | UserRefusal> {
     records ??= createRecords({ store, prefix, read: known, now, entriesMax: rememberedMax })
     const user = normalized(name)
     const found = isName(user) ? records.get(user) : undefined
     const given = normalized(password)
     return found instanceof Promise
-      ? found.then((later) => judge(later, user, given, from))
-      : judge(found, user, given, from)
+      ? found.then((later) => judge(later, user, given, from, passwordAlone))
+      : judge(found, user, given, from, passwordAlone)
   }
 
-  function judge(found: Known | undefined, name: string, password: string, from: string | undefined) {
+  function judge(
+    found: Known | undefined,
+    name: string,
+    password: string,
+    from: string | undefined,
+    passwordAlone: boolean,
+  ) {
     // Before anything is compared, the remembered pairs included: else the answer would tell which guess was right.
     if (from !== undefined && wrong.isKnownSpent(from, name)) return locked
-    const pair = createHmac('sha256', pepper).update(`${name.length}:${name}${password}`).digest('base64url')
+    const digest = createHmac('sha256', pepper).update(`${name.length}:${name}${password}`).digest('base64url')
+    const pair = passwordAlone ? `alone ${digest}` : digest
     const earlier = remembered.get(pair)
     if (found !== undefined && earlier !== undefined && earlier.hash === found.hash && now() < earlier.until) {
       return found.verified
@@ -155,7 +172,7 @@ export function createUsers({
     const key = `${pair} ${found?.hash} ${from}`
     const underWay = checking.get(key)
     if (underWay !== undefined) return underWay
-    const checked = check(found, name, password, { pair, from }).finally(() => checking.delete(key))
+    const checked = check(found, name, password, { pair, from, passwordAlone }).finally(() => checking.delete(key))
     checking.set(key, checked)
     return checked
   }
@@ -164,7 +181,11 @@ export function createUsers({
     found: Known | undefined,
     name: string,
     password: string,
-    { pair, from }: { readonly pair: string; readonly from: string | undefined },
+    {
+      pair,
+      from,
+      passwordAlone,
+    }: { readonly pair: string; readonly from: string | undefined; readonly passwordAlone: boolean },
   ): Promise<VerifiedUser | UserRefusal> {
     // Looked at when its turn comes: what was wrong while it waited counts.
     const right = await queue(async () =>
@@ -180,6 +201,11 @@ export function createUsers({
     if (!right || found === undefined || password.length > passwordMax) {
       if (from !== undefined) await wrong.count(from, name, 'both', found !== undefined)
       return mismatch
+    }
+    // Counted and not remembered, as a wrong one: else the time of the next answer would tell that it was right.
+    if (!passwordAlone && (await hasSecondFactor(store, name))) {
+      if (from !== undefined) await wrong.count(from, name, 'both', true)
+      return oneOfTwo
     }
     remembered.set(pair, { hash: found.hash, until: now() + rememberMs })
     if (await isWeaker(found.hash, cost)) strengthen(name, found, password).catch(() => {})

@@ -95,6 +95,12 @@ const longForm = object({
   failures: rate(
     'Wrong tokens that one network may show, over all processes together. Those beyond are answered 429 without a look at them; callers of other networks, and tokens that were good before, are not affected.',
   ).prefault('100/min'),
+  secondFactor: z
+    .enum(['refuse', 'ignore'])
+    .default('refuse')
+    .describe(
+      'HTTP Basic for users who have a second factor (one-time codes, a passkey): their password alone is refused, or it is enough. A factor that is added counts within a minute.',
+    ),
   stepUp: stepUpShape,
   signIn: signInShape.optional(),
   session: sessionShape.prefault({}),
@@ -154,6 +160,7 @@ export const auth: Guard<AuthOptions, AuthRoot> = {
       ? basicJudge(
           shared('users', () => createUsers(host)),
           realm,
+          { passwordAlone: options.secondFactor === 'ignore' },
         )
       : undefined
     const source = (name: string) => {

@@ -158,7 +158,11 @@ export const denialPages: Readonly<Record<string, DenialPage>> = {
     'Send `Authorization: Basic` with base64 of `name:password` in UTF-8 (RFC 7617).',
     '`auth` lists `basic`.',
   ),
-  'auth.basic-refused': page(401, 'Check name and password.', '`portcullis user list` shows the users.'),
+  'auth.basic-refused': page(
+    401,
+    'Check name and password.',
+    '`portcullis user list` shows the users. `second-factor` in the evidence: the password was right, and this user has a second factor; see `auth.secondFactor`.',
+  ),
   'auth.certificate-expired': page(401, 'Renew the client certificate.', 'The listener verified it; its time is over.'),
   'auth.certificate-revoked': page(
     401,

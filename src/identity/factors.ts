@@ -8,6 +8,7 @@ import type {
   RegistrationResponseJSON,
 } from '@simplewebauthn/server'
 import type { Clock } from '../base/clock.ts'
+import { factorsPrefix } from '../credentials/second-factors.ts'
 import type { Store, Value } from '../store/store.ts'
 import type { KeyRing } from '../vault/index.ts'
 
@@ -83,7 +84,6 @@ export interface FactorsOptions {
   readonly serviceName: string
 }
 
-const prefix = 'factor/'
 const ownerPrefix = 'passkey-owner/'
 const usedPrefix = 'challenge-used/'
 const totpPurpose = 'one-time-codes'
@@ -101,9 +101,9 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
   // Loaded with the first use: a gate without sign-in needs neither.
   const webauthn = () => import('@simplewebauthn/server')
   const otpauth = () => import('otpauth')
-  const totpKey = (name: string) => `${prefix}${digest(name)}/totp`
-  const passkeyPrefix = (name: string) => `${prefix}${digest(name)}/passkey/`
-  const recoveryPrefix = (name: string) => `${prefix}${digest(name)}/recovery/`
+  const totpKey = (name: string) => `${factorsPrefix(name)}totp`
+  const passkeyPrefix = (name: string) => `${factorsPrefix(name)}passkey/`
+  const recoveryPrefix = (name: string) => `${factorsPrefix(name)}recovery/`
 
   async function totpOf(name: string, secret: Uint8Array) {
     const { TOTP, Secret } = await otpauth()
@@ -306,7 +306,7 @@ export function createFactors({ store, vault, now, issuer, serviceName }: Factor
     },
     async removeAll(name) {
       for (const { id } of await passkeysOf(name)) await store.delete(ownerPrefix + id)
-      for (const { key } of await store.list(`${prefix}${digest(name)}/`, { limit: 1_000 })) await store.delete(key)
+      for (const { key } of await store.list(factorsPrefix(name), { limit: 1_000 })) await store.delete(key)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { clientNetwork } from '../../base/ip.ts'
-import type { UserRefusal, Users, VerifiedUser } from '../../credentials/users.ts'
+import type { UserRefusal, Users, VerifiedUser, VerifyOptions } from '../../credentials/users.ts'
 import type { Exchange } from '../../gate/exchange.ts'
 import type { Principal } from '../../gate/principal.ts'
 import { denial } from '../../gate/verdict.ts'
@@ -18,7 +18,7 @@ const base64 = /^[A-Za-z0-9+/]+={0,2}$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: this is where they are refused.
 const control = /[\x00-\x1f\x7f]/
 
-export function basicJudge(users: Pick<Users, 'verify'>, realm: string): BasicJudge {
+export function basicJudge(users: Pick<Users, 'verify'>, realm: string, options: VerifyOptions): BasicJudge {
   const challenge = basicChallenge(realm)
   // One answer for a wrong name and a wrong password: it must not tell which names exist.
   const refused = unauthorized('auth.basic-refused', 'The name or the password is wrong.', challenge)
@@ -59,7 +59,7 @@ export function basicJudge(users: Pick<Users, 'verify'>, realm: string): BasicJu
       if (!peer.encrypted) return unencrypted
       const pair = read(credentials)
       if (pair === undefined) return malformed
-      const found = users.verify(pair.name, pair.password, clientNetwork(address))
+      const found = users.verify(pair.name, pair.password, clientNetwork(address), options)
       return found instanceof Promise ? found.then(conclude) : conclude(found)
     },
   }
