@@ -120,7 +120,8 @@ const schemas = {
       {
         subject: text(512, { description: 'The name of a user, the id of a key, the `sub` of a token.' }),
         via: text(200, {
-          description: 'Who vouches for it: `basic`, `apiKey`, `session`, `mtls`, a name of `issuers`.',
+          description:
+            'Who vouches for it: `basic`, `apiKey`, `session`, `mtls`, `tokenService`, a name of `issuers`. Default: by the configuration, where there is one choice.',
         }),
         roles: words,
         scopes: words,
@@ -131,7 +132,7 @@ const schemas = {
         until: time,
         forSeconds: { type: 'integer', minimum: 1, maximum: year },
       },
-      ['subject', 'via'],
+      ['subject'],
     ),
     oneOf: [{ required: ['until'] }, { required: ['forSeconds'] }],
   },

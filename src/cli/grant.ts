@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts'
 import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
 import { durationOf, isoOf, timeOf } from './moments.ts'
 import { print, printJson, say, table } from './output.ts'
+import type { Vouchers } from './vouchers.ts'
 
 interface AddOptions extends CommonOptions {
   readonly via?: string
@@ -38,7 +39,10 @@ export function command(): Command {
   grant.addCommand(
     newCommand('add', 'give somebody roles or scopes for a while')
       .argument('<subject>', 'the name of a user, the id of a key, the `sub` of a token')
-      .option('--via <method>', 'who vouches for the subject: basic, apiKey, session, mtls, or a name of `issuers`')
+      .option(
+        '--via <method>',
+        'who vouches for the subject: basic, apiKey, session, mtls, tokenService, or a name of `issuers` (default: by the configuration)',
+      )
       .option('--role <role>', 'a role of the rules; may be repeated', collect)
       .option('--scope <scope>', 'a scope of the document; may be repeated', collect)
       .option('--operation <selector>', 'operations it counts for: op:ID, tag:NAME, "GET /orders/*"', collect)
@@ -68,10 +72,12 @@ async function add(subject: string, options: AddOptions): Promise<ExitCode> {
   const { role = [], scope = [], operation = [], cidr = [], reason } = options
   const from = options.from === undefined ? Date.now() : timeOf(options.from, '--from')
   const until = from + durationOf(options.for!, '--for')
+  const vouchers = await readVouchers(options)
   return withGrants(options, async (grants, store) => {
+    const via = options.via ?? (await voucherOf(subject, store, vouchers?.people ?? ['basic']))
     const grant = await grants.create({
       subject,
-      via: options.via ?? (await voucherOf(subject, store)),
+      via,
       roles: role,
       scopes: scope,
       operations: operation,
@@ -83,17 +89,38 @@ async function add(subject: string, options: AddOptions): Promise<ExitCode> {
     })
     if (options.json === true) printJson(dated(grant))
     else say(`${subject} (${grant.via}) has ${rightsOf(grant)} until ${isoOf(until)} (grant ${grant.id}).`)
+    if (vouchers?.isAccepted(via) === false) {
+      const { unacceptedVoucher } = await import('./vouchers.ts')
+      say(`warning: ${unacceptedVoucher(via)}.`)
+    }
     return 0
   })
 }
 
 /** The same name can be a user here and the subject of somebody's tokens; where it is one thing only, nobody need say so. */
-async function voucherOf(subject: string, store: Store): Promise<string> {
-  if (/^[0-9A-Za-z]{12}$/.test(subject) && (await store.get(`api-key/${subject}`)) !== undefined) return 'apiKey'
-  if ((await store.get(`user/${subject.normalize('NFC')}`)) !== undefined) return 'basic'
+async function voucherOf(subject: string, store: Store, people: readonly string[]): Promise<string> {
+  const { vouchersFor } = await import('./vouchers.ts')
+  const [one, ...more] = await vouchersFor(subject, store, people)
+  if (one === undefined) {
+    throw new UsageError(
+      `${subject} is neither a key nor a user of this gate. Say who vouches for it: --via NAME, one of \`issuers\`, or session or mtls.`,
+    )
+  }
+  if (more.length === 0) return one
   throw new UsageError(
-    `${subject} is neither a key nor a user of this gate. Say who vouches for it: --via NAME, one of \`issuers\`, or session or mtls.`,
+    `${subject} may come in by ${[one, ...more].join(' or ')}, and a grant is for one of them. Say which: ${[one, ...more].map((via) => `--via ${via}`).join(', ')}.`,
   )
+}
+
+/** What the configuration says of callers; beside a `dev` without a file there is none. */
+async function readVouchers(options: CommonOptions): Promise<Vouchers | undefined> {
+  const [{ readConfig }, { vouchersOf }] = await Promise.all([import('./read-config.ts'), import('./vouchers.ts')])
+  try {
+    return vouchersOf(await readConfig(options, { withoutUpstreams: true }))
+  } catch (error) {
+    if (error instanceof UsageError) return undefined
+    throw error
+  }
 }
 
 function list(options: CommonOptions & { readonly all?: boolean }): Promise<ExitCode> {

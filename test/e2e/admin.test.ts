@@ -8,7 +8,16 @@ import { revokedTokensPrefix, tokenIdOf } from '../../src/credentials/revoked-to
 import { createSessions } from '../../src/credentials/sessions.ts'
 import { createUsers } from '../../src/credentials/users.ts'
 import { createFactors } from '../../src/identity/factors.ts'
-import { freePort, type GateInput, type SpawnedGate, spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
+import {
+  freePort,
+  type GateInput,
+  runCommand,
+  type SpawnedGate,
+  spawnGate,
+  startGate,
+  type TestGate,
+  until,
+} from '../kit/gate.ts'
 import { audience, startIssuer } from '../kit/issuer.ts'
 import { rawClient } from '../kit/raw.ts'
 import { basic as clientBasic, secretOf, startTokenGate } from '../kit/token-gate.ts'
@@ -306,6 +315,29 @@ describe('grants', () => {
       const told = (await gate.lines()).filter(({ event }) => event === 'grant.made' || event === 'grant.revoked')
       return told.length === 2
     }, 'the events of the grant')
+  })
+
+  test('are for the method by which people come in; several, or a subject that nobody knows, must be said', async () => {
+    const body = { subject: 'anna', roles: ['editor'], forSeconds: 3_600 }
+    const tokenService = { issuer: 'https://127.0.0.1:9999/oauth' }
+    const { gate, ask, operator } = await world({ root: { tokenService } })
+    expect((await ask('POST', '/grants', { as: operator, body })).body.via).toBe('tokenService')
+    const unknown = await ask('POST', '/grants', { as: operator, body: { ...body, subject: 'nobody' } })
+    expect([unknown.said, unknown.body.detail]).toEqual(['422 admin.refused', expect.stringContaining('neither a key')])
+    const words = ['--role', 'editor', '--for', '1h', '--config', `${gate.dir}/portcullis.yaml`]
+    const add = (...more: string[]) => runCommand(['grant', 'add', 'anna', ...words, ...more], process.env, gate.dir)
+    const given = await add()
+    expect([given.stderr + given.stdout, given.code]).toEqual([expect.stringContaining('anna (tokenService) has'), 0])
+    expect(given.stderr).not.toContain('warning')
+    expect((await add('--via', 'basic')).stderr).toContain('warning: no API lists basic under `auth`')
+
+    const both = await world({ api: { auth: ['apiKey', 'basic', 'tokenService'] }, root: { tokenService } })
+    const asked = await both.ask('POST', '/grants', { as: both.operator, body })
+    expect([asked.said, asked.body.detail]).toEqual([
+      '422 admin.refused',
+      expect.stringContaining('basic or tokenService'),
+    ])
+    expect((await both.ask('POST', '/grants', { as: both.operator, body: { ...body, via: 'basic' } })).said).toBe('201')
   })
 
   test('of an own role make an operator of a viewer for a while', async () => {

@@ -1,9 +1,21 @@
 import { type Grant, type Grants, grantState } from '../../credentials/grants.ts'
-import { type AdminRoute, notFound } from '../contract.ts'
+import { AdminProblem, type AdminRoute, notFound } from '../contract.ts'
 import { isoOf, nameOf, page, tagged, timeIn } from '../reply.ts'
 
+/** Who vouches for a subject of which the request does not say so. */
+export interface GrantVouchers {
+  /** One choice, several, or none where nobody here knows the subject. */
+  readonly vouchersFor: (subject: string) => Promise<readonly string[]>
+  /** Told of each grant that was made: no API may ask that method. */
+  readonly checkVoucher: (via: string) => void
+}
+
 /** Grants for a while over HTTP. */
-export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
+export function adminRoutes(
+  grants: Grants,
+  now: () => number,
+  { vouchersFor, checkVoucher }: GrantVouchers,
+): AdminRoute[] {
   const show = (grant: Grant) => ({
     id: grant.id,
     subject: grant.subject,
@@ -28,6 +40,16 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
     return grant
   }
 
+  async function voucherOf(subject: string): Promise<string> {
+    const [one, ...more] = await vouchersFor(subject)
+    if (one !== undefined && more.length === 0) return one
+    const why =
+      one === undefined
+        ? 'The subject is neither a key nor a user of this gate: say in `via` who vouches for it.'
+        : `The subject may come in by ${[one, ...more].join(' or ')}: say in \`via\` which of them the grant is for.`
+    throw new AdminProblem(422, 'admin.refused', why)
+  }
+
   return [
     { operation: 'listGrants', level: 'viewer', handle: ({ query }) => page(query, grants.list, ({ id }) => id, show) },
     {
@@ -40,8 +62,10 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
       level: 'operator',
       idempotent: true,
       async handle({ body, caller, refuseRoles, audit }) {
-        const { subject, via, roles, scopes, operations, cidrs, reason, from, until, forSeconds } = body as GrantBody
+        const { subject, roles, scopes, operations, cidrs, reason, from, until, forSeconds, ...said } =
+          body as GrantBody
         refuseRoles(roles ?? [])
+        const via = said.via ?? (await voucherOf(subject))
         const begin = timeIn(from)
         const grant = await grants.create({
           subject,
@@ -55,6 +79,7 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
           grantedBy: nameOf(caller),
           until: timeIn(until) ?? (begin ?? now()) + forSeconds! * 1_000,
         })
+        checkVoucher(via)
         const shown = show(grant)
         audit({ id: grant.id, after: shown })
         return tagged(201, shown, { location: `/v1/grants/${grant.id}` })
@@ -77,7 +102,7 @@ export function adminRoutes(grants: Grants, now: () => number): AdminRoute[] {
 
 interface GrantBody {
   readonly subject: string
-  readonly via: string
+  readonly via?: string
   readonly roles?: readonly string[]
   readonly scopes?: readonly string[]
   readonly operations?: readonly string[]
