@@ -188,10 +188,13 @@ function hostFor(
   foundation: Foundation,
   { slots, releases, files, stateDir }: Made,
 ): Host {
-  const { now, store, counters, log, vault, tell = () => {}, localIssuer } = foundation
+  const { now, store, counters, log, vault, tell = () => {} } = foundation
   return {
     tell,
-    localIssuer,
+    // Another one takes its place at a reload, and what was opened for the one before may live on.
+    get localIssuer() {
+      return foundation.localIssuer
+    },
     prefix,
     hosts,
     now,
@@ -240,7 +243,7 @@ async function mountApi(
   const placeOf: Host['placeOf'] = (path, text) =>
     // What `x-portcullis` says stands elsewhere.
     config.raw(['apis', api, ...path]) === text ? config.placeOf(['apis', api, ...path]) : undefined
-  const host: Host = { ...hostFor({ api, prefix, hosts }, foundation, made), ask, placeOf }
+  const host: Host = Object.assign(hostFor({ api, prefix, hosts }, foundation, made), { ask, placeOf })
   const unlisted = unlistedOperations(document)
   // What the document says is open to everyone, and what the operator says of the rest.
   const operations = settings.unsecured === 'public' ? openUnsecured(document) : document.operations

@@ -110,8 +110,8 @@ export interface ResponsePart {
 /** An issuer of tokens in the same process. */
 export interface LocalIssuer {
   readonly issuer: string
-  /** Its public keys now, as a JWK set. */
-  readonly jwks: () => JwkSet | Promise<JwkSet>
+  /** Its public keys now, as a JWK set: the same object until they change. Asked on every request. */
+  readonly jwks: () => JwkSet
   /** What stands in `aud` of its tokens for an API. */
   readonly audienceFor: (api: string) => string
   /** How it signs. */

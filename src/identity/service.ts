@@ -129,10 +129,13 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   }
 
   let keys: KeysNow
+  let published: { readonly keys: readonly PublicJwk[] }
   /** Keeps imported keys, so it is made once for each set. */
   let keySet: ReturnType<typeof createLocalJWKSet>
   let provider: Provider
   let renewing: Promise<void> | undefined
+  /** Told while the record was being read: what was read may be the one before. */
+  let again = false
   let timer: NodeJS.Timeout | undefined
   let closed = false
 
@@ -141,6 +144,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     if (closed) return
     if (provider === undefined || next.fingerprint !== keys.fingerprint) {
       keys = next
+      published = { keys: next.publicKeys }
       keySet = createLocalJWKSet({ keys: next.publicKeys as never })
       provider = createProvider(providerOptions())
     }
@@ -151,13 +155,16 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
   }
 
   function renewLater(): void {
+    again = renewing !== undefined
     renewing ??= renew()
       .catch((error: unknown) => {
         log.error('The signing keys cannot be read; the known ones stay in use.', { error: messageOf(error) })
+        clearTimeout(timer)
         if (!closed) timer = setTimeout(renewLater, keysRetryMs).unref()
       })
       .finally(() => {
         renewing = undefined
+        if (again && !closed) renewLater()
       })
   }
 
@@ -286,7 +293,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
 
   return {
     issuer,
-    jwks: () => ({ keys: keys.publicKeys }),
+    jwks: () => published,
     audienceFor: (api) => resources[api]?.audience ?? audienceOf(issuer, api),
     algorithms: ['ES256', 'PS256', 'RS256', 'EdDSA'],
     clients,

@@ -320,9 +320,11 @@ function openKeys(
     refreshMs: settings.refresh,
     cooldownMs: settings.cooldown,
     staleMaxMs,
-    async fetchKeys() {
+    look() {
       const own = local()
-      if (jwks === undefined && own?.issuer === settings.issuer) return { ...(await own.jwks()) }
+      return jwks === undefined && own?.issuer === settings.issuer ? own.jwks() : undefined
+    },
+    async fetchKeys() {
       return asker.get(jwks ?? urlOf(await metadata(), 'jwks_uri'), jwksBytesMax)
     },
   })

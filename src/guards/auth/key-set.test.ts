@@ -143,3 +143,33 @@ describe('N3: a key set that is fetched', () => {
     await expect(async () => set.find('RS256', 'rs', now())).rejects.toThrow(IssuerUnreachable)
   })
 })
+
+test('a key set in this process forgets a dropped key at the next look, after however long, and knows a new one', () => {
+  const now = testClock()
+  let served: { keys: Record<string, unknown>[] } | undefined = { keys: [jwkOf(rs)] }
+  let fetches = 0
+  const set = new RemoteKeySet({
+    name: 'tokenService',
+    now,
+    log: silentLogger,
+    refreshMs: 1_000,
+    staleMaxMs: 86_400_000,
+    cooldownMs: 250,
+    look: () => served,
+    async fetchKeys() {
+      fetches++
+      return { keys: [] }
+    },
+  })
+  expect(set.find('RS256', 'rs', now())).toBe(set.find('RS256', 'rs', now()))
+  expect(set.find('RS256', 'rs', now())).toBeDefined()
+  const { version } = set
+  now.advance(40_000)
+  served = { keys: [jwkOf(es)] }
+  // What was verified before is compared with this.
+  set.refreshIfOld(now())
+  expect(set.version).toBe(version + 1)
+  expect(set.find('RS256', 'rs', now())).toBeUndefined()
+  expect(set.find('ES256', 'es', now())).toBeDefined()
+  expect(fetches).toBe(0)
+})

@@ -91,6 +91,8 @@ export interface RemoteKeySetOptions {
   /** The entry under `issuers`, for messages. */
   readonly name: string
   readonly fetchKeys: () => Promise<Readonly<Record<string, unknown>>>
+  /** The set of an issuer in this process, looked at on every use and a new object when it changed: nothing old is believed. */
+  readonly look?: () => { readonly keys: readonly unknown[] } | undefined
   readonly now: () => number
   readonly log: Logger
   /** After this long the set is fetched again in the background. */
@@ -107,6 +109,7 @@ export class RemoteKeySet implements KeySet {
   readonly #options: RemoteKeySetOptions
   #keys: readonly IssuerKey[] | undefined
   #fingerprint = ''
+  #looked: { readonly keys: readonly unknown[] } | undefined
   #fetchedAt = Number.NEGATIVE_INFINITY
   #triedAt = Number.NEGATIVE_INFINITY
   #searchedAt = Number.NEGATIVE_INFINITY
@@ -126,11 +129,13 @@ export class RemoteKeySet implements KeySet {
   }
 
   refreshIfOld(now: number): void {
+    if (this.#look(now)) return
     const { refreshMs, cooldownMs } = this.#options
     if (now - this.#fetchedAt >= refreshMs && now - this.#triedAt >= cooldownMs) void this.refresh()
   }
 
   find(algorithm: string, keyId: string | undefined, now: number) {
+    if (this.#look(now)) return chooseKey(this.#keys!, algorithm, keyId)
     this.refreshIfOld(now)
     if (this.#keys === undefined || now - this.#fetchedAt >= this.#options.staleMaxMs) {
       return this.#findAfterFetch(algorithm, keyId)
@@ -146,6 +151,18 @@ export class RemoteKeySet implements KeySet {
     }
     this.#searchedAt = now
     return this.#findAfterFetch(algorithm, keyId, true)
+  }
+
+  /** Takes what an issuer in this process has now; whether there is one. */
+  #look(now: number): boolean {
+    const set = this.#options.look?.()
+    if (set === undefined) return false
+    if (set !== this.#looked) {
+      this.#take(readKeys({ keys: set.keys }))
+      this.#looked = set
+    }
+    this.#fetchedAt = now
+    return true
   }
 
   async #findAfterFetch(algorithm: string, keyId: string | undefined, force = false): Promise<KeyObject | undefined> {
@@ -164,20 +181,9 @@ export class RemoteKeySet implements KeySet {
     const { name, fetchKeys, now, log } = this.#options
     this.#triedAt = now()
     try {
-      const keys = readKeys(await fetchKeys())
-      const fingerprint = JSON.stringify(
-        keys.map(({ id, algorithm, key }) => [id, algorithm, key.export({ format: 'jwk' })]),
-      )
-      if (fingerprint !== this.#fingerprint) {
-        this.#fingerprint = fingerprint
-        this.version++
-        log.info(`issuer ${name}: ${keys.length} key(s) loaded`, { issuer: name, keys: keys.map((key) => key.id) })
-      } else if (this.#fault !== undefined) {
-        log.info(`issuer ${name}: reachable again`, { issuer: name })
-      }
-      this.#keys = keys
+      if (this.#look(now())) return
+      this.#take(readKeys(await fetchKeys()))
       this.#fetchedAt = now()
-      this.#fault = undefined
     } catch (error) {
       this.#fault = error instanceof IssuerUnreachable ? error : new IssuerUnreachable(messageOf(error))
       const consequence =
@@ -186,5 +192,21 @@ export class RemoteKeySet implements KeySet {
           : 'tokens are still checked with the keys fetched before'
       log.error(`issuer ${name}: its keys cannot be fetched: ${this.#fault.message}; ${consequence}`, { issuer: name })
     }
+  }
+
+  #take(keys: readonly IssuerKey[]): void {
+    const { name, log } = this.#options
+    const fingerprint = JSON.stringify(
+      keys.map(({ id, algorithm, key }) => [id, algorithm, key.export({ format: 'jwk' })]),
+    )
+    if (fingerprint !== this.#fingerprint) {
+      this.#fingerprint = fingerprint
+      this.version++
+      log.info(`issuer ${name}: ${keys.length} key(s) loaded`, { issuer: name, keys: keys.map((key) => key.id) })
+    } else if (this.#fault !== undefined) {
+      log.info(`issuer ${name}: reachable again`, { issuer: name })
+    }
+    this.#keys = keys
+    this.#fault = undefined
   }
 }
