@@ -420,10 +420,11 @@ function isOwner({ owner }: Field, around: Met['around'], subject: string): bool
 /** An answer that depends on who asks is nobody else's (RFC 9111, 5.2.2.7). */
 function keepFromSharedCaches(response: UpstreamReply): void {
   const said = response.headers['cache-control']
-  if (said === undefined || /\b(?:no-store|private)\b(?!=)/i.test(said)) return
+  if (said !== undefined && /\b(?:no-store|private)\b(?!=)/i.test(said)) return
   const flat = response.rawHeaders
   for (let i = flat.length - 2; i >= 0; i -= 2) if (flat[i]!.toLowerCase() === 'cache-control') flat.splice(i, 2)
-  const rest = said.split(',').filter((word) => !/^\s*(?:public|private|s-maxage)\b/i.test(word))
+  // Without a word of it a cache may keep an answer, too (RFC 9111, 4.2.2).
+  const rest = (said ?? '').split(',').filter((word) => !/^\s*(?:public\b|private\b|s-maxage\b|$)/i.test(word))
   flat.push('cache-control', ['private', ...rest.map((word) => word.trim())].join(', '))
 }
 

@@ -886,6 +886,11 @@ describe('clients and tokens', () => {
     expect(
       (await ask('POST', '/clients', { as: operator, body: { id: 'boss', resources: ['portcullis-admin'] } })).said,
     ).toBe('403 admin.own-role')
+    // Nobody would be asked before it had tokens in the name of whoever follows a link.
+    const trusted = { id: 'own', trusted: true, grants: ['authorization_code'], redirects: ['https://own.example/'] }
+    expect((await ask('POST', '/clients', { as: operator, body: trusted })).said).toBe('403 admin.own-role')
+    expect((await ask('POST', '/clients', { as: admin, body: trusted })).status).toBe(201)
+    expect((await ask('POST', '/clients/own/rotate', { as: operator })).said).toBe('403 admin.own-role')
     expect((await ask('GET', '/consents', { as: viewer })).body.items).toEqual([])
     expect((await ask('POST', '/ends', { as: operator, body: { client: 'batch' } })).body).toEqual({
       sessions: 0,

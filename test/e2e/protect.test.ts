@@ -461,6 +461,9 @@ describe('bodies of other forms', () => {
     answer = { body: JSON.stringify(stored.get('1')), headers: { 'cache-control': 'public, max-age=60, s-maxage=600' } }
     const { headers } = await call(await as('editor'), 'GET', '/customers/1')
     expect(headers.get('cache-control')).toBe('private, max-age=60')
+    answer = { body: JSON.stringify(stored.get('1')) }
+    const silent = await call(await as('editor'), 'GET', '/customers/1')
+    expect(silent.headers.get('cache-control')).toBe('private')
   })
 })
 

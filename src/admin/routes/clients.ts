@@ -50,9 +50,7 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       idempotent: true,
       async handle({ body, refuseRoles, audit }) {
         const { id, ...rest } = body as NewClient & { readonly id: string }
-        refuseRoles(rest.roles ?? [])
-        // Its tokens administer in the name of whoever signs in.
-        if (rest.resources?.includes(adminApiName) === true) refuseRoles([roleOf('admin')])
+        refuseRoles(rolesBehind(rest))
         const made = await clients().create(id, rest)
         audit({ id, after: show(made.client) })
         return tagged(201, show(made.client), { once: once(made), location: `/v1/clients/${id}` })
@@ -64,7 +62,7 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       idempotent: true,
       async handle({ params, headers, body, refuseRoles, audit }) {
         const old = await existing(params.id!)
-        refuseRoles(old.roles)
+        refuseRoles(rolesBehind(old))
         if (!optionalTag(headers)(show(old))) throw changedMeanwhile()
         const { graceSeconds = 0 } = (body ?? {}) as { graceSeconds?: number }
         const made = await clients().rotate(old.id, { graceMs: graceSeconds * 1_000 })
@@ -87,6 +85,14 @@ export function adminRoutes(service: () => TokenService | undefined): AdminRoute
       },
     },
   ]
+}
+
+/**
+ * The roles that whoever holds a client's secret may come to act with. The tokens of some administer in the name of whoever
+ * signs in; and nobody is asked before a trusted one gets tokens in their name, an administrator's among them.
+ */
+function rolesBehind({ roles = [], resources, trusted }: Partial<Client>): readonly string[] {
+  return trusted === true || resources?.includes(adminApiName) === true ? [...roles, roleOf('admin')] : roles
 }
 
 function show(client: Client) {
