@@ -11,13 +11,14 @@ import {
   liveHolders,
   type Unused,
 } from '../credentials/unused.ts'
-import { readUsage } from '../credentials/usage.ts'
+import { clientSubject, readUsage } from '../credentials/usage.ts'
 import { createUsers } from '../credentials/users.ts'
 import type { Clients } from '../identity/clients.ts'
 import type { Operation } from '../openapi/operation.ts'
 import { parseSelector } from '../openapi/select.ts'
 import type { Store } from '../store/store.ts'
 import type { ServedApi } from './load.ts'
+import { ownIssuer, vouchersOf } from './vouchers.ts'
 
 export interface UnusedSources {
   readonly store: Store
@@ -37,13 +38,21 @@ export async function unusedReport(
   const users = createUsers({ store, now })
   const people = await everything(users.list, ({ name }) => name)
   users.close()
+  const [usual = 'basic', ...others] = vouchersOf(config).people
+  const own = ownIssuer(config) ?? 'tokenService'
+  // What was used under another method before the configuration changed was used.
+  const ways = [usual, ...new Set([...others, 'basic', own, 'session'].filter((via) => via !== usual))] as const
+  // Of clients of the configuration nobody knows since when there are any.
+  const known = book.since ?? now()
   const holders = [
     ...keys.map(holderOfKey),
     ...grants.map(holderOfGrant),
-    ...people.map(holderOfUser),
+    ...people.map((user) => holderOfUser(user, ways)),
     ...(clients === undefined
       ? []
-      : (await clients.list()).filter(({ revokedAt }) => revokedAt === undefined).map(holderOfClient)),
+      : (await clients.list())
+          .filter(({ revokedAt }) => revokedAt === undefined)
+          .map((client) => holderOfClient(client, own, client.createdAt ?? known))),
   ]
   return {
     recordedSince: book.since,
@@ -51,24 +60,13 @@ export async function unusedReport(
   }
 }
 
-function holderOfClient({
-  id,
-  name,
-  scopes,
-  roles,
-  createdAt = 0,
-}: Awaited<ReturnType<Clients['list']>>[number]): Holder {
-  return {
-    kind: 'client',
-    id,
-    name: name ?? id,
-    via: 'tokenService',
-    subject: id,
-    scopes,
-    roles,
-    operations: [],
-    since: createdAt,
-  }
+function holderOfClient(
+  { id, name, scopes, roles }: Awaited<ReturnType<Clients['list']>>[number],
+  via: string,
+  since: number,
+): Holder {
+  const also = [{ via, subject: clientSubject(id) }]
+  return { kind: 'client', id, name: name ?? id, via, subject: id, also, scopes, roles, operations: [], since }
 }
 
 /** What operations ask of callers, read from documents and from `authorize`. */

@@ -12,9 +12,8 @@ export interface Vouchers {
 }
 
 export function vouchersOf(config: Config): Vouchers {
-  const issuers = (config.raw(['issuers']) ?? {}) as Readonly<Record<string, { readonly issuer?: unknown } | undefined>>
-  const own = ownIssuer(config, issuers)
-  const names = [...new Set([...Object.keys(issuers), ...(own === undefined ? [] : [own])])]
+  const own = ownIssuer(config)
+  const names = [...new Set([...Object.keys(config.raw(['issuers']) ?? {}), ...(own === undefined ? [] : [own])])]
   const accepted = new Set<string>()
   let signsInHere = false
   for (const api of Object.keys(config.settings.apis)) {
@@ -35,11 +34,10 @@ export function vouchersOf(config: Config): Vouchers {
 }
 
 /** The name under which `auth` lists the token service: that of an entry of its own, or else `tokenService`. */
-function ownIssuer(
-  { settings: { tokenService, listen } }: Config,
-  issuers: Readonly<Record<string, { readonly issuer?: unknown } | undefined>>,
-): string | undefined {
+export function ownIssuer(config: Config): string | undefined {
+  const { tokenService, listen } = config.settings
   if (tokenService === undefined) return undefined
+  const issuers = (config.raw(['issuers']) ?? {}) as Readonly<Record<string, { readonly issuer?: unknown } | undefined>>
   const { issuer } = withIssuer(tokenService, listen)
   return Object.keys(issuers).find((name) => issuers[name]?.issuer === issuer) ?? 'tokenService'
 }

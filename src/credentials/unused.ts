@@ -16,6 +16,8 @@ export interface Holder {
   readonly name: string
   readonly via: string
   readonly subject: string
+  /** As who else it comes in: a person by a password and by tokens. */
+  readonly also?: readonly { readonly via: string; readonly subject: string }[]
   readonly scopes: readonly string[]
   readonly roles: readonly string[]
   /** Selectors of operations it is bound to. */
@@ -52,10 +54,10 @@ export function findUnused(holders: readonly Holder[], book: UsageBook, catalog:
   const found: Unused[] = []
   for (const holder of holders) {
     if (holder.since > since) continue
-    const used = Object.entries(book.of(holder.via, holder.subject)?.operations ?? {}).filter(
+    const used = [holder, ...(holder.also ?? [])]
+      .flatMap((as) => Object.entries(book.of(as.via, as.subject)?.operations ?? {}))
       // Before a grant began, its holder used what it had by itself.
-      ([, at]) => at >= (holder.kind === 'grant' ? holder.since : 0),
-    )
+      .filter(([, at]) => at >= (holder.kind === 'grant' ? holder.since : 0))
     const recent = used.filter(([, at]) => at >= since).map(([operation]) => operation)
     const scopes = holder.scopes.filter((scope) => !recent.some((one) => catalog.needs(one).scopes.has(scope)))
     const roles = holder.roles.filter((role) => !recent.some((one) => catalog.needs(one).roles.has(role)))
@@ -89,8 +91,11 @@ export function holderOfGrant({ id, subject, via, scopes, roles, operations, fro
   return { kind: 'grant', id, name: subject, via, subject, scopes, roles, operations, since: from }
 }
 
-export function holderOfUser({ name, scopes, roles, createdAt }: User): Holder {
-  return { kind: 'user', id: name, name, via: 'basic', subject: name, scopes, roles, operations: [], since: createdAt }
+/** `ways`: under which `via` people come in, the first named in reports. */
+export function holderOfUser({ name, scopes, roles, createdAt }: User, ways: readonly [string, ...string[]]): Holder {
+  const [via, ...more] = ways
+  const also = more.map((other) => ({ via: other, subject: name }))
+  return { kind: 'user', id: name, name, via, subject: name, also, scopes, roles, operations: [], since: createdAt }
 }
 
 /** Keys and grants that work now. */

@@ -22,6 +22,8 @@ export interface UsedExchange {
   /** Which entry of `auth` vouched. */
   readonly credential: string | undefined
   readonly user: string | undefined
+  /** The client that a token was given to, whoever it speaks for. */
+  readonly application?: string | undefined
   readonly denial: unknown
   readonly receivedAt: number
 }
@@ -55,6 +57,9 @@ export interface UsageOptions {
   readonly log: Logger
 }
 
+/** Under which subject the use of a client is written: the prefix keeps it apart from a person of the same name. */
+export const clientSubject = (id: string) => `client:${id}`
+
 export function createUsageRecorder({ store, now = Date.now, log }: UsageOptions): UsageRecorder {
   let callers = new Map<string, Map<string, Caller>>()
   let count = 0
@@ -71,8 +76,15 @@ export function createUsageRecorder({ store, now = Date.now, log }: UsageOptions
     told = true
   }
 
-  function note({ api, operation, credential, user, denial, receivedAt }: UsedExchange): void {
+  function note({ api, operation, credential, user, application, denial, receivedAt }: UsedExchange): void {
     if (user === undefined || credential === undefined || denial !== undefined) return
+    const name = `${api} ${operation}`
+    noteOf(credential, user, name, receivedAt)
+    // What a person does with an application is use of both.
+    if (application !== undefined) noteOf(credential, clientSubject(application), name, receivedAt)
+  }
+
+  function noteOf(credential: string, user: string, name: string, receivedAt: number): void {
     let bySubject = callers.get(credential)
     if (bySubject === undefined) {
       bySubject = new Map()
@@ -85,7 +97,6 @@ export function createUsageRecorder({ store, now = Date.now, log }: UsageOptions
       caller = { via: credential, subject: user, noted: new Map(), dirty: new Set() }
       bySubject.set(user, caller)
     }
-    const name = `${api} ${operation}`
     const last = caller.noted.get(name)
     if (last === undefined ? caller.noted.size >= operationsMax : receivedAt - last < resolutionMs) return
     caller.noted.set(name, receivedAt)

@@ -1,12 +1,14 @@
 import { decodeJwt } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { silentLogger } from '../../src/base/log.ts'
 import { unusedReport } from '../../src/cli/unused-rights.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { createApiKeys, type NewApiKey } from '../../src/credentials/api-keys.ts'
 import { createGrants, type NewGrant } from '../../src/credentials/grants.ts'
-import { readUsage } from '../../src/credentials/usage.ts'
+import { createUsageRecorder, readUsage } from '../../src/credentials/usage.ts'
 import { createUsers } from '../../src/credentials/users.ts'
 import { guards } from '../../src/guards/index.ts'
+import type { TokenService } from '../../src/identity/service.ts'
 import { type GateInput, type SpawnedGate, spawnGate, startGate, type TestGate, until } from '../kit/gate.ts'
 import { audience, startIssuer, type TestIssuer } from '../kit/issuer.ts'
 import { basic as basicAuth, clients, secretOf, startTokenGate } from '../kit/token-gate.ts'
@@ -408,6 +410,33 @@ describe.each(pairs)('two gates on $name', ({ missing, root }) => {
 })
 
 describe('Z6: rights that nobody uses', () => {
+  test('what people and clients do with tokens is use of their rights; a client of the configuration has no age of 1970', {
+    timeout: 60_000,
+  }, async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const begun = Date.now()
+    const gate = await startTokenGate({})
+    ends.push(gate.stop)
+    const { store } = gate.running.foundation
+    vi.setSystemTime(begun + 40 * 86_400_000)
+    const { body } = await gate.post('/oauth/token', { grant_type: 'client_credentials' }, basicAuth('batch'))
+    expect(await gate.call(body.access_token)).toBe(200)
+    // A token that the application holds for anna, as the recorder is told of it.
+    const recorder = createUsageRecorder({ store, log: silentLogger })
+    const used = { api: 'api', operation: 'listOrders', credential: 'tokenService', user: 'anna', application: 'app' }
+    recorder.note({ ...used, denial: undefined, receivedAt: Date.now() })
+    await recorder.close()
+    const config = await loadConfig({ file: `${gate.dir}/portcullis.yaml`, env: {}, guards: guards as never })
+    const sources = { store, now: Date.now, clients: (gate.running.foundation.localIssuer as TokenService).clients }
+    await vi.waitUntil(async () => (await readUsage(store)).of('tokenService', 'client:batch') !== undefined, 15_000)
+    const { items } = await unusedReport({ config, load: gate.running.load() }, sources, 30 * 86_400_000)
+    const lastUsed = Object.fromEntries(items.map(({ id, lastUsedAt }) => [id, lastUsedAt !== undefined]))
+    // What was used as a whole is not listed at all.
+    expect([lastUsed.anna ?? true, lastUsed.app ?? true, lastUsed.batch]).toEqual([true, true, true])
+    expect(items.find(({ id }) => id === 'other')).toMatchObject({ wholly: true, lastUsedAt: undefined })
+    expect(items.every(({ since }) => since >= begun - 1_000)).toBe(true)
+  })
+
   test('are told per role and operation of a key, of what documents and roles ask for; other callers do not count', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const gate = await open()

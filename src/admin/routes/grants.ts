@@ -66,7 +66,7 @@ export function adminRoutes(
           body as GrantBody
         refuseRoles(roles ?? [])
         const via = said.via ?? (await voucherOf(subject))
-        const begin = timeIn(from)
+        const begin = timeIn(from) ?? now()
         const grant = await grants.create({
           subject,
           via,
@@ -75,9 +75,9 @@ export function adminRoutes(
           ...(operations === undefined ? {} : { operations }),
           ...(cidrs === undefined ? {} : { cidrs }),
           ...(reason === undefined ? {} : { reason }),
-          ...(begin === undefined ? {} : { from: begin }),
+          from: begin,
           grantedBy: nameOf(caller),
-          until: timeIn(until) ?? (begin ?? now()) + forSeconds! * 1_000,
+          until: timeIn(until) ?? begin + forSeconds! * 1_000,
         })
         checkVoucher(via)
         const shown = show(grant)
