@@ -104,7 +104,7 @@ async function bringUp(
       return tokenService
     },
   }
-  tokenService = await openTokenService(config, foundation)
+  tokenService = await openTokenService(config, foundation, () => ({ config, load }))
   opened.push(async () => tokenService?.close())
   let load = await buildLoad(config, foundation)
   opened.push(() => load.close())
@@ -183,7 +183,7 @@ async function bringUp(
   async function nextTokenService(next: Config): Promise<TokenService | undefined> {
     const said = ({ settings }: Config) =>
       JSON.stringify([settings.tokenService, settings.listen, Object.keys(settings.apis)])
-    return said(next) === said(config) ? tokenService : openTokenService(next, foundation)
+    return said(next) === said(config) ? tokenService : openTokenService(next, foundation, () => ({ config, load }))
   }
 
   async function reload(next: Config): Promise<void> {

@@ -7,10 +7,14 @@ import { readArrival } from '../gate/arrival.ts'
 import type { Gate } from '../gate/gate.ts'
 import type { TokenService } from '../identity/service.ts'
 import { type Sink, unroutedPassage } from '../traffic/passage.ts'
-import type { Foundation } from './load.ts'
+import type { BuiltLoad, Foundation } from './load.ts'
 
 /** The token service of a configuration, or none. The provider is loaded only where it is used. */
-export async function openTokenService(config: Config, foundation: Foundation): Promise<TokenService | undefined> {
+export async function openTokenService(
+  config: Config,
+  foundation: Foundation,
+  served?: () => Served,
+): Promise<TokenService | undefined> {
   const { tokenService, listen, apis, admin } = config.settings
   if (tokenService === undefined) return undefined
   const [{ createTokenService }, { withIssuer }] = await Promise.all([
@@ -18,14 +22,46 @@ export async function openTokenService(config: Config, foundation: Foundation): 
     import('../identity/issuer.ts'),
   ])
   const { tell = () => {}, ...rest } = foundation
+  const settings = withIssuer(tokenService, listen)
   return createTokenService({
     ...rest,
     tell,
-    settings: withIssuer(tokenService, listen),
+    settings,
+    ...(served === undefined ? {} : { apiAt: (resource) => apiAt(resource, settings.issuer, served()) }),
     apis: [...Object.keys(apis), ...(admin?.auth.oidc === 'tokenService' ? [adminApiName] : [])],
     // An application that somebody lets read orders must not administer in their name.
     onlyNamed: [adminApiName],
   })
+}
+
+interface Served {
+  readonly config: Config
+  readonly load: Pick<BuiltLoad, 'mounts'>
+}
+
+/**
+ * The API that says of itself to be this resource (RFC 9728). Only names of this gate count, not whatever Host a request had:
+ * a stranger must not be able to have tokens asked for in its own name.
+ */
+function apiAt(resource: string, issuer: string, { config, load }: Served): string | undefined {
+  const wanted = placeOf(resource)
+  if (wanted === undefined) return undefined
+  const { protocol, port, origin } = new URL(issuer)
+  const found = new Set<string>()
+  for (const { api, hosts, prefix } of load.mounts) {
+    if (!Object.hasOwn(config.settings.apis, api)) continue
+    const { publicUrl } = (config.raw(['apis', api, 'auth']) ?? {}) as { readonly publicUrl?: unknown }
+    const named = hosts?.map((host) => `${protocol}//${host}${port === '' ? '' : `:${port}`}`) ?? [origin]
+    const bases = typeof publicUrl === 'string' ? [publicUrl.replace(/\/$/, '')] : named
+    if (bases.some((base) => placeOf(base + prefix) === wanted)) found.add(api)
+  }
+  return found.size === 1 ? [...found][0] : undefined
+}
+
+/** A URL without what tells nothing apart: a slash at its end. */
+function placeOf(url: string): string | undefined {
+  const read = URL.parse(url)
+  return read === null || read.search !== '' ? undefined : read.origin + read.pathname.replace(/\/$/, '')
 }
 
 export interface MountOptions {

@@ -164,8 +164,9 @@ export async function asSafeError<T>(run: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof ClientError) throw error
     if (error instanceof oauth.ResponseBodyError) {
-      const { error: reason, status } = error
-      throw new ClientError('refused', `The authorization server refused: ${reason}.`, { error: reason, status })
+      const { error: reason, error_description: told, status } = error
+      const why = told === undefined ? '' : ` (${harmless(told)})`
+      throw new ClientError('refused', `The authorization server refused: ${reason}${why}.`, { error: reason, status })
     }
     if (error instanceof oauth.WWWAuthenticateChallengeError) {
       throw new ClientError('refused', 'The authorization server refused the client.', { status: error.status })
@@ -175,4 +176,13 @@ export async function asSafeError<T>(run: () => Promise<T>): Promise<T> {
       typeof code === 'string' && code.startsWith('OAUTH_') ? 'gave an answer that cannot be used' : 'cannot be reached'
     throw new ClientError('unavailable', `The authorization server ${why}.`)
   }
+}
+
+/** What a server says for people to read, without what could be a token or break a line of a log. */
+function harmless(text: string): string {
+  return text
+    .slice(0, 200)
+    .replace(/[^ -~]/g, ' ')
+    .replace(/[\w.~+/=-]{24,}/g, '…')
+    .trim()
 }

@@ -14,7 +14,7 @@ const actorsMax = 5
 type Claims = Readonly<Record<string, unknown>>
 
 export interface ExchangeOptions extends Pick<ProviderOptions, 'settings' | 'readAccessToken' | 'now'> {
-  readonly byAudience: ReadonlyMap<string, { readonly api: string; readonly resource: Resource }>
+  readonly resourceFor: (name: string) => { readonly api: string; readonly resource: Resource } | undefined
 }
 
 /**
@@ -25,7 +25,7 @@ export function registerExchange(
   provider: Provider,
   options: ExchangeOptions,
 ): { readonly claimsOf: (token: object) => Claims | undefined } {
-  const { settings, readAccessToken, now, byAudience } = options
+  const { settings, readAccessToken, now, resourceFor } = options
   const claims = new WeakMap<object, Claims>()
 
   async function handle(context: KoaContextWithOIDC): Promise<void> {
@@ -50,7 +50,7 @@ export function registerExchange(
     if (actor !== undefined && actor.client_id !== client.clientId)
       throw new errors.InvalidRequest('actor_token is of another client')
     const audience = text('resource') ?? text('audience')
-    const target = audience === undefined ? undefined : byAudience.get(audience)
+    const target = audience === undefined ? undefined : resourceFor(audience)
     if (audience === undefined || target === undefined) throw new errors.InvalidTarget('name one resource')
     const rule = settings.exchange.find(
       ({ client: who, from, to }) =>
@@ -81,8 +81,8 @@ export function registerExchange(
       gty: 'token_exchange',
       expiresIn: seconds,
     } as never)
-    token.resourceServer = new provider.ResourceServer(audience, {
-      audience,
+    token.resourceServer = new provider.ResourceServer(target.resource.audience, {
+      audience: target.resource.audience,
       scope: granted.join(' '),
       accessTokenTTL: seconds,
       accessTokenFormat: 'jwt',

@@ -39,6 +39,8 @@ export interface Rights {
 export interface ProviderOptions {
   readonly settings: ServiceSettings
   readonly resources: Readonly<Record<string, Resource>>
+  /** The API that is meant by where it stands, as its metadata says (RFC 9728, 2), where that is not its audience. */
+  readonly apiAt?: ((resource: string) => string | undefined) | undefined
   readonly keys: KeysNow
   readonly adapterFor: AdapterFactory
   /** Whether this is the first time that somebody shows this, within so many seconds, in all processes together. */
@@ -105,6 +107,14 @@ export function createProvider(options: ProviderOptions): Provider {
   const algorithms = [...(fapi ? strictAlgorithms : standardAlgorithms)]
   const byAudience = new Map(Object.entries(resources).map(([api, resource]) => [resource.audience, { api, resource }]))
   const cookie = { httpOnly: true, sameSite: 'lax', signed: true, secure } as const
+
+  function resourceFor(name: string): { readonly api: string; readonly resource: Resource } | undefined {
+    const known = byAudience.get(name)
+    if (known !== undefined) return known
+    const api = options.apiAt?.(name)
+    const resource = api === undefined || !Object.hasOwn(resources, api) ? undefined : resources[api]
+    return resource === undefined ? undefined : { api: api!, resource }
+  }
 
   /** The API a client means when it does not say. */
   function defaultAudience(own: OwnSettings | undefined): string | undefined {
@@ -203,7 +213,7 @@ export function createProvider(options: ProviderOptions): Provider {
         },
         useGrantedResource: async () => true,
         async getResourceServerInfo(context, audience, client) {
-          const found = byAudience.get(audience)
+          const found = resourceFor(audience)
           const own = ownSettings(client)
           if (found === undefined || own === undefined || !mayHave(own, found)) {
             throw new errors.InvalidTarget('no such resource, or not for this client')
@@ -214,7 +224,7 @@ export function createProvider(options: ProviderOptions): Provider {
           // RFC 6749, 3.3: who does not say gets a default: all that this client may have.
           if (params?.grant_type === 'client_credentials' && params.scope === undefined) params.scope = scopes.join(' ')
           return {
-            audience,
+            audience: resource.audience,
             scope: scopes.join(' '),
             accessTokenTTL: Math.floor(accessTtlOf(resource, own) / 1_000),
             accessTokenFormat: 'jwt',
@@ -364,7 +374,7 @@ export function createProvider(options: ProviderOptions): Provider {
   // The provider looks first and writes then, so that of two that show one proof at the same moment both would be first.
   provider.ReplayDetection.unique = (issuer: string, jti: string, exp: number) =>
     options.once(`${issuer}\0${jti}`, exp - Math.floor(Date.now() / 1_000))
-  const exchange = registerExchange(provider, { ...options, byAudience })
+  const exchange = registerExchange(provider, { ...options, resourceFor })
   provider.on('server_error', (context, error) =>
     log.error('The token service failed.', { route: context.oidc?.route, error: error.stack ?? error.message }),
   )

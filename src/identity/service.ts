@@ -31,6 +31,8 @@ export interface TokenServiceOptions {
   readonly apis: readonly string[]
   /** Those of them that a client must name in its `resources` to get tokens for. */
   readonly onlyNamed?: readonly string[]
+  /** The API that stands at a URL: clients may name it so, too. */
+  readonly apiAt?: (resource: string) => string | undefined
   readonly store: Store
   readonly counters: Counters
   readonly vault: () => Promise<KeyRing>
@@ -172,6 +174,7 @@ export async function createTokenService(options: TokenServiceOptions): Promise<
     return {
       settings,
       resources,
+      apiAt: options.apiAt,
       keys,
       adapterFor: grantStore.adapterFor,
       once: (id, seconds) => grantStore.once(id, seconds),

@@ -1,8 +1,9 @@
-import { decodeProtectedHeader } from 'jose'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterEach, expect, test } from 'vitest'
+import { createClient } from '../../src/client/index.ts'
 import { rotateSigningKeys } from '../../src/identity/signing-keys.ts'
 import { until } from '../kit/gate.ts'
-import { basic, startTokenGate, type TokenGate } from '../kit/token-gate.ts'
+import { basic, secretOf, startTokenGate, type TokenGate } from '../kit/token-gate.ts'
 
 /* What the gate says of itself to clients of its own token service, and how soon it believes it. */
 
@@ -52,4 +53,36 @@ test('keys are followed after a reload that made another token service of the sa
   expect(await gate.call(before)).toBe(200)
   await drop(gate, decodeProtectedHeader(before).kid)
   expect(await gate.call(before)).toBe(401)
+})
+
+test('a client that asks for the resource of the metadata gets a token the API takes; no other name will do', async () => {
+  gate = await startTokenGate()
+  const { origin } = new URL(gate.issuer)
+  const reply = await fetch(`${origin}/.well-known/oauth-protected-resource`)
+  const { resource } = (await reply.json()) as { resource: string }
+  expect(resource).toBe(origin)
+  for (const name of [resource, `${resource}/`]) {
+    const { status, body } = await ask(gate, { resource: name })
+    expect([status, body.error]).toEqual([200, undefined])
+    expect(decodeJwt(body.access_token).aud).toMatch(`${origin}/`)
+    expect(await gate.call(body.access_token)).toBe(200)
+  }
+  for (const name of [`${origin}/elsewhere`, 'https://evil.example', `${origin}?x=1`]) {
+    const { status, body } = await ask(gate, { resource: name })
+    expect([status, body.error, body.access_token]).toEqual([400, 'invalid_target', undefined])
+  }
+})
+
+test('the client says what the token service had against it', async () => {
+  gate = await startTokenGate()
+  const { origin } = new URL(gate.issuer)
+  const shop = createClient({
+    issuer: gate.issuer,
+    clientId: 'batch',
+    clientSecret: secretOf('batch'),
+    resource: `${origin}/elsewhere`,
+  })
+  await expect(shop.fetch(`${origin}/orders`)).rejects.toThrow(
+    'The authorization server refused: invalid_target (no such resource, or not for this client).',
+  )
 })
