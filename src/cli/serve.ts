@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { mkdirSync } from 'node:fs'
 import { createEventBook } from '../admin/events.ts'
-import { messageOf } from '../base/errors.ts'
+import { ConfigError, messageOf } from '../base/errors.ts'
 import type { Tell } from '../base/events.ts'
 import { parseIpRange, RangeSet } from '../base/ip.ts'
 import type { Logger } from '../base/log.ts'
@@ -187,6 +187,7 @@ async function bringUp(
   }
 
   async function reload(next: Config): Promise<void> {
+    refuseUntilRestart(config, next)
     const before = tokenService
     tokenService = await nextTokenService(next)
     try {
@@ -304,6 +305,23 @@ function tellDocuments({ served }: BuiltLoad, log: Logger): void {
 function countersFor(config: Config, log: Logger): Counters | Promise<Counters> {
   const { url } = config.settings.counters
   return cluster.isWorker && url === 'memory' ? clusterCounters(process) : openCounters(url, { log })
+}
+
+/**
+ * What cannot change while the gate runs. Told now: a file that is said to be in force must start the gate again, too.
+ */
+function refuseUntilRestart({ settings: before }: Config, next: Config): void {
+  if (JSON.stringify(next.settings.secrets) !== JSON.stringify(before.secrets)) {
+    const place = next.placeOf(['secrets'])
+    throw new ConfigError(
+      'P1055',
+      '`secrets` cannot change while the gate runs: the vault is open with the key before',
+      {
+        ...(place === undefined ? {} : { place }),
+        hint: 'for another master key run `portcullis keys reseal`, then restart the gate; otherwise take the change back',
+      },
+    )
+  }
 }
 
 /** The listeners by what tells them apart over a reload. Several may ask for a free port at one host. */

@@ -138,6 +138,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
     title: 'The vault cannot be sealed anew',
     help: '`portcullis keys reseal --from old.key --to new.key` exchanges the master key of a vault that is there. A store without a vault needs none: start the gate with the new key.',
   },
+  P1055: {
+    title: '`secrets` cannot change while the gate runs',
+    help: 'The vault is open with the master key of the start. Nothing was changed. For another key run `portcullis keys reseal`, then restart the gate; otherwise take the change back.',
+  },
   P1060: {
     title: 'The token service has no name that it could have',
     help: '`tokenService.issuer` is an https URL that never changes: it stands in every token. Plain http is for loopback. Below a path it shares the listeners of the APIs.',
@@ -253,6 +257,10 @@ export const errorPages: Readonly<Record<ErrorCode, ErrorPage>> = {
   P1411: {
     title: 'A protected field cannot be protected so',
     help: '`protect` lists fields by path (`$..cardNumber`, `/items/*/note`); a schema marks one by `x-portcullis: { protect: { atRest: encrypt, response: { owner: show, "*": remove } } }`. `owner` needs the property that names the owner. Look-ups need `atRest: deterministic`, and `bind` needs `atRest: encrypt`.',
+  },
+  P1413: {
+    title: 'A rule matches no operation of the document',
+    help: 'Nothing is protected by it: `match` is mostly misspelt. It takes `op:ID`, `tag:NAME` and `"GET /orders/*"`, as the document writes them; `portcullis explain GET /path` shows which operation a request is.',
   },
   P1420: {
     title: 'A key of a caller cannot be used',

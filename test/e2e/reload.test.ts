@@ -285,3 +285,17 @@ describe('issue 2.3: the running program', () => {
     await until(async () => (await ask())[1] === 'three', 'the mended configuration', 15_000)
   }, 60_000)
 })
+
+describe('a reload refuses what only a restart can do', () => {
+  test('another master key: what is said to be in force would not start again', async () => {
+    const [a, b] = [await named('a'), await named('b')]
+    const sealWith = (letter: string) => ({ secrets: { sealWith: letter.repeat(64) } })
+    await start({ ...configOf(a, 'a'), root: sealWith('a') })
+    const refused = gate!.reload({ ...configOf(b, 'b'), root: sealWith('b') })
+    await expect(refused).rejects.toThrow(/`secrets` cannot change while the gate runs/)
+    await expect(refused).rejects.not.toThrow(/b{64}/)
+    expect((await gate!.fetch('/which')).headers.get('x-config')).toBe('a')
+    await gate!.reload({ ...configOf(b, 'b'), root: sealWith('a') })
+    expect((await gate!.fetch('/which')).headers.get('x-config')).toBe('b')
+  })
+})
