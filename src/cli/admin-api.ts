@@ -82,7 +82,8 @@ export async function openAdminApi(config: Config, options: AdminApiOptions): Pr
     ...grantRoutes(createGrants({ store, now }), now, {
       vouchersFor: (subject) => vouchersFor(subject, store, vouchersOf(options.served().config).people),
       checkVoucher(via) {
-        if (!vouchersOf(options.served().config).isAccepted(via)) log.warn(`A grant was made, but ${unacceptedVoucher(via)}.`)
+        if (!vouchersOf(options.served().config).isAccepted(via))
+          log.warn(`A grant was made, but ${unacceptedVoucher(via)}.`)
       },
     }),
     ...peopleRoutes(accounts),

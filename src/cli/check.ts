@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ConfigError, ConfigErrors } from '../base/errors.ts'
+import type { LogFields } from '../base/log.ts'
 import type { Config } from '../config/load.ts'
 import type { ApiDocument, Operation } from '../openapi/operation.ts'
 import { type CommonOptions, type ExitCode, newCommand, run, UsageError } from './command.ts'
@@ -74,6 +75,7 @@ async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
     { lintDocument, schemaProblems },
     { unownedOperations },
     { mergeOptions },
+    { idleRuleMessage },
   ] = await Promise.all([
     import('./read-config.ts'),
     import('./rehearse.ts'),
@@ -82,13 +84,18 @@ async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
     import('../openapi/index.ts'),
     import('../guards/authorize/owner-advice.ts'),
     import('../gate/compile.ts'),
+    import('../guards/idle-rules.ts'),
   ])
   // What is wrong with the configuration itself ends with 2, as for every command; from here on the answer is no.
   const config = await readConfig(options)
   const file = relative('', config.file)
   try {
     const warnings: ConfigError[] = []
-    const documents = await rehearse(config, silentLogger, (load) =>
+    // What a start would log of rules that are about nothing.
+    const warn = (message: string, { api, rule }: LogFields = {}) => {
+      if (message === idleRuleMessage) warnings.push(idleRule(config, String(api), String(rule)))
+    }
+    const documents = await rehearse(config, { ...silentLogger, warn }, (load) =>
       load.served.map(({ api, version, document }) => {
         warnings.push(...document.warnings)
         const problems = schemaProblems(document)
@@ -116,6 +123,14 @@ async function checkConfiguration(options: CheckOptions): Promise<ExitCode> {
   } catch (error) {
     return refused(error, config, options)
   }
+}
+
+/** `rule` as guards name it: `authorize.acl[2]`, below the API. */
+function idleRule(config: Config, api: string, rule: string): ConfigError {
+  const steps = rule.split(/[.[\]]+/).filter((step) => step !== '')
+  const path = ['apis', api, ...steps.map((step) => (/^\d+$/.test(step) ? Number(step) : step))]
+  const place = config.placeOf(path)
+  return new ConfigError('P1413', `apis.${api}.${rule} matches no operation of the document`, place && { place })
 }
 
 function refused(error: unknown, config: Config, options: CheckOptions): ExitCode {

@@ -8,6 +8,9 @@ export interface SelectingRule {
   readonly selects: Selector
 }
 
+/** What is logged of such a rule, with `api` and `rule`; `portcullis check` tells it, too. */
+export const idleRuleMessage = 'A rule matches no operation of the document.'
+
 /**
  * Warns of rules that are about no operation of the document: mostly a slip of the pen, and nothing is protected by it.
  * To be called with each operation's document; looks at the first only, since a guard is set up anew for each document.
@@ -18,7 +21,7 @@ export function warnOfIdleRules(rules: readonly SelectingRule[], { api, log }: H
     if (isChecked) return
     isChecked = true
     for (const { name, selects } of rules) {
-      if (!operations.some(selects)) log.warn('A rule matches no operation of the document.', { api, rule: name })
+      if (!operations.some(selects)) log.warn(idleRuleMessage, { api, rule: name })
     }
   }
 }

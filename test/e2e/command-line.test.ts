@@ -88,6 +88,19 @@ describe('check', () => {
     })
   })
 
+  test('warns of rules whose match selects no operation, and holds', async () => {
+    const rules = `    authorize: { acl: [{ match: 'tag:oders', allow: ['*'] }] }
+    limits: { typo: { match: 'op:nosuchop', rate: 1/min } }
+`
+    const cwd = await folder({ 'portcullis.yaml': `${small.trimEnd()}\n${rules}` })
+    const { code, stderr } = await run(['check'], cwd)
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/warning P1413: .*authorize\.acl\[0\] matches no operation/),
+    ])
+    expect(stderr).toMatch(/warning P1413: .*limits\.typo matches no operation/)
+  })
+
   test('shows the frame of an unknown key and ends with 2', async () => {
     const cwd = await folder({ 'portcullis.yaml': small.replace('upstream', 'upstraem') })
     const { code, stdout, stderr } = await run(['check'], cwd)
