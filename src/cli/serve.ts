@@ -164,6 +164,21 @@ async function bringUp(
     return openWith(entry, from, { request, upgrade: to.upgrade }, to)
   }
 
+  /** Opens what a reload adds. The address may be taken by this gate itself, under another name: it is held until then. */
+  async function openBeside(key: string, entry: ListenSettings, from: Config): Promise<Listener> {
+    try {
+      return await open(key, entry, from, gate)
+    } catch (error) {
+      const own = [...listeners.values()].find(({ port }) => port === entry.port)
+      const cause = error instanceof ConfigError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
+      if (own === undefined || cause?.code !== 'EADDRINUSE') throw error
+      throw new ConfigError('P1087', `cannot listen on ${entry.host}:${entry.port} while the gate runs`, {
+        cause,
+        hint: `this gate itself listens on ${own.host}:${own.port}; another host on the same port needs a restart`,
+      })
+    }
+  }
+
   function openWith(entry: ListenSettings, from: Config, handlers: ListenerHandlers, to = gate): Promise<Listener> {
     return openListener(entry, {
       handlers,
@@ -212,7 +227,7 @@ async function bringUp(
     try {
       for (const [key, entry] of entriesOf(next)) {
         const old = listeners.get(key)
-        if (old === undefined) added.set(key, await open(key, entry, next, gate))
+        if (old === undefined) added.set(key, await openBeside(key, entry, next))
         else {
           await old.update(entry, connectionRules(next))
           changed.push(key)

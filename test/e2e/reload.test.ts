@@ -298,4 +298,17 @@ describe('a reload refuses what only a restart can do', () => {
     await gate!.reload({ ...configOf(b, 'b'), root: sealWith('a') })
     expect((await gate!.fetch('/which')).headers.get('x-config')).toBe('b')
   })
+
+  test('another host on the same port: it is the gate itself that listens there, and no other program', async () => {
+    const a = await named('a')
+    const port = await freePort()
+    const on = (host: string) => ({ listen: [{ port, host, tls: 'off', behindTlsTerminator: true }] })
+    await start({ ...configOf(a, 'a'), root: on('0.0.0.0') })
+    const refused = gate!.reload({ ...configOf(a, 'b'), root: on('127.0.0.1') })
+    await expect(refused).rejects.toMatchObject({
+      code: 'P1087',
+      hint: `this gate itself listens on 0.0.0.0:${port}; another host on the same port needs a restart`,
+    })
+    expect((await fetch(`http://127.0.0.1:${port}/which`)).headers.get('x-config')).toBe('a')
+  })
 })
