@@ -104,15 +104,18 @@ async function rotate(asked: readonly string[], options: RotateOptions): Promise
       asked.length > 0
         ? asked.filter((purpose) => purpose !== signing || !signs)
         : all.filter((purpose) => !purpose.startsWith(lookups))
-    const rotated: { purpose: string; key: string }[] = []
+    const rotated: { purpose: string; key: string; signsFrom?: string | undefined }[] = []
     const missing: string[] = []
     if (signs) {
       const { rotateSigningKeys } = await import('../identity/signing-keys.ts')
       const { createLogger } = await import('./logger.ts')
       const log = await createLogger({ level: 'warn' })
       const world = { store: beside.store, ring, now: Date.now, log, settings: tokenService }
-      const { kid } = await rotateSigningKeys(world, { now: options.now === true, drop: options.drop === true })
-      rotated.push({ purpose: signing, key: kid })
+      const { kid, signsFrom } = await rotateSigningKeys(world, {
+        now: options.now === true,
+        drop: options.drop === true,
+      })
+      rotated.push({ purpose: signing, key: kid, signsFrom: isoOf(signsFrom) })
     }
     for (const purpose of wanted) {
       const key = all.includes(purpose) ? await ring.rotate(purpose, { graceMs }) : undefined
@@ -120,7 +123,11 @@ async function rotate(asked: readonly string[], options: RotateOptions): Promise
       else rotated.push({ purpose, key })
     }
     if (options.json === true) printJson({ rotated, missing })
-    else for (const { purpose, key } of rotated) print(`${purpose}  ${key}`)
+    else {
+      for (const { purpose, key, signsFrom } of rotated) {
+        print(`${purpose}  ${key}${signsFrom === undefined ? '' : `  signs from ${signsFrom}`}`)
+      }
+    }
     const left = asked.length > 0 ? [] : all.filter((purpose) => purpose.startsWith(lookups))
     if (left.length > 0) {
       say(

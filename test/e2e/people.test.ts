@@ -165,6 +165,13 @@ describe.each(worlds.filter(([, missing]) => missing === false))('people at two 
     await until(async () => ((await second.call(token)) === 401 ? true : undefined), 'a refusal at the second gate')
   })
 
+  test('keys rotate signing tells when the new key begins to sign', async () => {
+    const before = Date.now()
+    const { stdout } = await command('keys', 'rotate', 'signing', ...config())
+    const from = /^signing {2}\S+ {2}signs from (\S+)$/m.exec(stdout)?.[1]
+    expect(Date.parse(from ?? '')).toBeGreaterThan(before)
+  })
+
   test('codes and apps are made and taken away by command, and shown once', async () => {
     expect(await passwordFor(['user', 'add', 'eli'], 'seven quiet rivers')).toBe(0)
     const { codes } = JSON.parse((await command('user', 'recovery', 'eli', '--json', ...config())).stdout)
