@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { isOwnRole, type Level, roleOf } from '../admin/contract.ts'
 import { everything } from '../credentials/unused.ts'
-import type { User, Users } from '../credentials/users.ts'
+import type { User } from '../credentials/users.ts'
 import { type CommonOptions, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
 import { print, printJson, say, table } from './output.ts'
 import { askPassword, readPassword } from './password.ts'
+import { withUsers } from './with-users.ts'
 
 interface CreateOptions extends CommonOptions {
   readonly level: string
@@ -95,22 +96,4 @@ function refuse(message: string, options: CommonOptions): ExitCode {
   if (options.json === true) printJson({ errors: [{ message }] })
   say(message)
   return 1
-}
-
-async function withUsers(options: CommonOptions, use: (users: Users) => Promise<ExitCode>): Promise<ExitCode> {
-  const [{ readStoreUrl }, { openStore }, { createUsers }, { createLogger }] = await Promise.all([
-    import('./read-config.ts'),
-    import('../store/open.ts'),
-    import('../credentials/users.ts'),
-    import('./logger.ts'),
-  ])
-  const { url } = await readStoreUrl(options)
-  const store = await openStore(url, { log: await createLogger({ level: 'warn' }) })
-  const users = createUsers({ store })
-  try {
-    return await use(users)
-  } finally {
-    users.close()
-    await store.close()
-  }
 }

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { Config } from '../config/load.ts'
-import type { User, Users } from '../credentials/users.ts'
+import type { User } from '../credentials/users.ts'
 import type { Accounts } from '../identity/accounts.ts'
 import type { ServiceSettings } from '../identity/issuer.ts'
 import type { Store } from '../store/store.ts'
@@ -8,6 +8,7 @@ import type { KeyRing } from '../vault/index.ts'
 import { type CommonOptions, collect, type ExitCode, examplesText, newCommand, run, UsageError } from './command.ts'
 import { print, printJson, say, table } from './output.ts'
 import { askPassword, readPassword } from './password.ts'
+import { withUsers } from './with-users.ts'
 
 interface AddOptions extends CommonOptions {
   readonly scope?: readonly string[]
@@ -297,24 +298,6 @@ async function openRing(config: Config | undefined, store: Store): Promise<KeyRi
   ])
   const master = await masterKeyOf(config, stateDirOf(config))
   return openKeyRing({ store, master, now: Date.now, log: await createLogger({ level: 'warn' }) })
-}
-
-async function withUsers(options: CommonOptions, use: (users: Users) => Promise<ExitCode>): Promise<ExitCode> {
-  const [{ readStoreUrl }, { openStore }, { createUsers }, { createLogger }] = await Promise.all([
-    import('./read-config.ts'),
-    import('../store/open.ts'),
-    import('../credentials/users.ts'),
-    import('./logger.ts'),
-  ])
-  const { url } = await readStoreUrl(options)
-  const store = await openStore(url, { log: await createLogger({ level: 'warn' }) })
-  const users = createUsers({ store })
-  try {
-    return await use(users)
-  } finally {
-    users.close()
-    await store.close()
-  }
 }
 
 function dated({ createdAt, changedAt, ...user }: User): object {
