@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { Store, Value } from '../store/store.ts'
 import { type Bounds, checkedBounds } from './bounds.ts'
-import { createRecords, type Records } from './records.ts'
+import { createRecords, listRecords, type Records } from './records.ts'
 import { base62, constantTimeEqual, type Refusal, refused, setOf } from './secret.ts'
 
 /*
@@ -22,7 +22,6 @@ const idEnd = 16
 const secretStart = 17
 const checkStart = 60
 const prefix = 'api-key/'
-const listMax = 1_000
 const triesMax = 8
 
 /** A key as it may be shown: everything but the key. Times in milliseconds since the epoch. */
@@ -207,13 +206,8 @@ export function createApiKeys({
       const stored = value === undefined ? undefined : parse(value)
       return stored === undefined ? undefined : shown(stored)
     },
-    async list({ limit = listMax, after } = {}) {
-      const options = { limit: Math.min(limit, listMax), ...(after === undefined ? {} : { after: prefix + after }) }
-      const entries = await store.list(prefix, options)
-      return entries
-        .map(({ value }) => parse(value))
-        .filter((stored) => stored !== undefined)
-        .map(shown)
+    async list(page) {
+      return (await listRecords(store, prefix, parse, page)).map(shown)
     },
     async update(id, changes, expected = () => true) {
       let met = true

@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts'
 import type { Store, Value } from '../store/store.ts'
 import { checkWords, isPrintable } from './api-keys.ts'
 import { checkedBounds } from './bounds.ts'
-import { staleMs, trustMs } from './records.ts'
+import { listRecords, staleMs, trustMs } from './records.ts'
 import { base62 } from './secret.ts'
 
 const prefix = 'grant/'
@@ -96,13 +96,8 @@ export function createGrants({ store, now = Date.now, random = randomBytes }: Gr
       const stored = value === undefined ? undefined : parse(value)
       return stored === undefined ? undefined : shown(stored)
     },
-    async list({ limit = listMax, after } = {}) {
-      const options = { limit: Math.min(limit, listMax), ...(after === undefined ? {} : { after: prefix + after }) }
-      const entries = await store.list(prefix, options)
-      return entries
-        .map(({ value }) => parse(value))
-        .filter((stored) => stored !== undefined)
-        .map(shown)
+    async list(page) {
+      return (await listRecords(store, prefix, parse, page)).map(shown)
     },
     async revoke(id, by) {
       for (let tries = 0; tries < triesMax; tries++) {

@@ -22,6 +22,20 @@ const lookupsMax = 256
 /** While the store is known to be down nobody waits for it again so soon. */
 const downMs = 500
 
+/** A page of a store's records in the order of their ids, without what cannot be read: at most `limit` (default and bound 1,000), after the id `after`. */
+export async function listRecords<Stored>(
+  store: Store,
+  prefix: string,
+  read: (value: Value) => Stored | undefined,
+  { limit = listMax, after }: { readonly limit?: number; readonly after?: string } = {},
+): Promise<Stored[]> {
+  const options = { limit: Math.min(limit, listMax), ...(after === undefined ? {} : { after: prefix + after }) }
+  const entries = await store.list(prefix, options)
+  return entries.map(({ value }) => read(value)).filter((stored) => stored !== undefined)
+}
+
+const listMax = 1_000
+
 /** Records of a store as requests need them: read once, in memory, and true again soon after any change. */
 export interface Records<T> {
   /**

@@ -7,14 +7,13 @@ import { Lru } from '../base/lru.ts'
 import type { Counters } from '../store/counters.ts'
 import type { Store, Value } from '../store/store.ts'
 import { passwordFault, passwordMax } from './password-rules.ts'
-import { createRecords, type Records } from './records.ts'
+import { createRecords, listRecords, type Records } from './records.ts'
 import { hasSecondFactor } from './second-factors.ts'
 import { type Refusal, refused, setOf } from './secret.ts'
 import { createWrongPasswords } from './wrong-passwords.ts'
 
 const prefix = 'user/'
 const nameMax = 200
-const listMax = 1_000
 const writeTriesMax = 5
 
 /** What a password costs to try: memory, passes, lanes. */
@@ -279,13 +278,8 @@ export function createUsers({
       const user = normalized(name)
       return isName(user) && (await store.delete(prefix + user))
     },
-    async list({ limit = listMax, after } = {}) {
-      const options = { limit: Math.min(limit, listMax), ...(after === undefined ? {} : { after: prefix + after }) }
-      const entries = await store.list(prefix, options)
-      return entries
-        .map(({ value }) => parse(value))
-        .filter((stored) => stored !== undefined)
-        .map(shown)
+    async list(page) {
+      return (await listRecords(store, prefix, parse, page)).map(shown)
     },
     close() {
       records?.close()
