@@ -15,7 +15,7 @@ import { clientSubject, readUsage } from '../credentials/usage.ts'
 import { createUsers } from '../credentials/users.ts'
 import type { Clients } from '../identity/clients.ts'
 import type { Operation } from '../openapi/operation.ts'
-import { parseSelector } from '../openapi/select.ts'
+import { parseMatch, parseSelector } from '../openapi/select.ts'
 import type { Store } from '../store/store.ts'
 import type { ServedApi } from './load.ts'
 import { ownIssuer, vouchersOf } from './vouchers.ts'
@@ -114,7 +114,7 @@ interface AuthorizeInput {
 /** The roles that `authorize` speaks of at an operation: those of lists, of permissions, and those that a rule names. */
 function rolesAt(operation: Operation, options: unknown): string[] {
   const { acl = [], roles = {}, permissions = [], rules = [] } = (options ?? {}) as AuthorizeInput
-  const isAt = (match = '*') => parseSelector(match.replace(/^(\S+)\s+\*$/, '$1 /**'))(operation)
+  const isAt = (match = '*') => parseMatch(match)(operation)
   const listed = acl.filter(({ match }) => isAt(match)).flatMap(({ allow = [] }) => allow)
   const said = permissions.filter(({ match }) => isAt(match)).flatMap(({ needs }) => needs)
   const reads = ['GET', 'HEAD', 'OPTIONS'].includes(operation.method)

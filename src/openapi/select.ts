@@ -31,6 +31,11 @@ export function parseSelector(text: string | readonly string[]): Selector {
   return (operation) => fitsMethod(operation.method) && fitsPath(operation)
 }
 
+/** As `parseSelector`, for rules that also take `GET *` for every path, as `*` alone is every operation. */
+export function parseMatch(text: string): Selector {
+  return parseSelector(text.replace(/^(\S+)\s+\*$/, '$1 /**'))
+}
+
 function methodMatcher(written: string): (method: string) => boolean {
   if (written === '*') return () => true
   const methods = new Set(written.split('|').map((method) => method.toUpperCase()))

@@ -8,7 +8,7 @@ import type { Exchange } from '../../gate/exchange.ts'
 import type { Steps } from '../../gate/guard.ts'
 import { type Answer, type Denial, denial, type Verdict } from '../../gate/verdict.ts'
 import { defaultSecurityHeaders } from '../../http/security-headers.ts'
-import { parseSelector } from '../../openapi/select.ts'
+import { parseMatch } from '../../openapi/select.ts'
 import { type Counters, CountersUnavailable } from '../../store/counters.ts'
 import type { Value } from '../../store/store.ts'
 import type { FollowedSecrets } from '../../vault/index.ts'
@@ -41,7 +41,7 @@ export const signInShape = object({
     .default('*')
     .transform((text, context) => {
       try {
-        return parseSelector(text.replace(/^(\S+)\s+\*$/, '$1 /**'))
+        return parseMatch(text)
       } catch (error) {
         context.addIssue({ code: 'custom', message: messageOf(error) })
         return z.NEVER

@@ -3,7 +3,7 @@ import { duration, object, z } from '../../config/language.ts'
 import type { Principal } from '../../gate/principal.ts'
 import { type Denial, denial } from '../../gate/verdict.ts'
 import type { Operation } from '../../openapi/operation.ts'
-import { parseSelector } from '../../openapi/select.ts'
+import { parseMatch } from '../../openapi/select.ts'
 import { bearerChallenge } from './challenge.ts'
 import { type AuthPlan, authPlanOf } from './plan.ts'
 
@@ -22,7 +22,7 @@ const stepUpEntry = object({
     .max(1_024)
     .transform((text, context) => {
       try {
-        return { text, selects: parseSelector(text.replace(/^(\S+)\s+\*$/, '$1 /**')) }
+        return { text, selects: parseMatch(text) }
       } catch (error) {
         context.addIssue({ code: 'custom', message: messageOf(error) })
         return z.NEVER

@@ -1,7 +1,7 @@
 import { isTimeZone } from '../../base/calendar.ts'
 import { messageOf } from '../../base/errors.ts'
 import { duration, file, mode, object, z } from '../../config/language.ts'
-import { parseSelector } from '../../openapi/select.ts'
+import { parseMatch } from '../../openapi/select.ts'
 import { conditionText } from '../rule-scope.ts'
 import { ownerOptions } from './owner-options.ts'
 
@@ -17,8 +17,7 @@ const match = z
   .max(1_024)
   .transform((text, context) => {
     try {
-      // `GET *` means every path, as `*` alone means every operation.
-      return { text, selects: parseSelector(text.replace(/^(\S+)\s+\*$/, '$1 /**')) }
+      return { text, selects: parseMatch(text) }
     } catch (error) {
       context.addIssue({ code: 'custom', message: messageOf(error) })
       return z.NEVER
