@@ -1,29 +1,10 @@
-import { createCompiler } from '../gate/compile.ts'
-import type { Guard, Host } from '../gate/guard.ts'
+import type { Host } from '../gate/guard.ts'
 import type { Mount } from '../gate/router.ts'
-import type { Upstream } from '../gate/upstream.ts'
 import type { Answer } from '../gate/verdict.ts'
 import { type DenialPage, denialPages } from '../guards/denials.ts'
-import { unlisted } from '../guards/unlisted.ts'
 import { escapeXml } from '../http/problem.ts'
 import { defaultSecurityHeaders } from '../http/security-headers.ts'
-import { loadDocument, unlistedOperations } from '../openapi/index.ts'
-
-/** Where a problem's `type` leads: a small page on the gate itself, open to everybody, the same on every gate. */
-const document = {
-  openapi: '3.1.0',
-  info: { title: 'What a refusal means', version: '1' },
-  security: [],
-  paths: {
-    '/.well-known/portcullis/denials': { get: { responses: { 200: { description: 'All of them.' } } } },
-    '/.well-known/portcullis/denials/{code}': {
-      get: {
-        parameters: [{ name: 'code', in: 'path', required: true, schema: { type: 'string' } }],
-        responses: { 200: { description: 'One of them.' } },
-      },
-    },
-  },
-}
+import { type OwnPage, ownMount } from './own-pages.ts'
 
 const headers = {
   'content-type': 'text/html; charset=utf-8',
@@ -36,53 +17,16 @@ const pages = new Map<string, Answer>(
 const index = answer(indexPage())
 const unknown: Answer = { ...answer(layout('No such refusal', '<p>No refusal has this code.</p>')), status: 404 }
 
-/** Answers in the upstream's place, so that the pages run through the same listeners, router and log as everything else. */
-const pagesGuard: Guard = {
-  name: 'denialPages',
-  stage: 'validate',
-  options: { parse: () => undefined } as never,
-  setup: () => (operation) =>
-    operation.kind === 'listed'
-      ? { requestHead: ({ pathValues: [code] }) => (code === undefined ? index : (pages.get(code) ?? unknown)) }
-      : undefined,
-}
-
-/** The mount that serves the pages about refusals, for one set of hosts. */
-export async function denialMount(hosts: readonly string[] | undefined, host: Host): Promise<Mount> {
-  const loaded = await loadDocument({
-    file: '/denials.json',
-    api: 'portcullis',
-    read: async () => JSON.stringify(document),
-  })
-  const compile = await createCompiler(
-    {
-      guards: [unlisted as unknown as Guard, pagesGuard],
-      optionsOf: () => undefined,
-      rootOf: () => undefined,
-      hostOf: () => host,
-    },
-    loaded.operations,
-  )
-  const others = unlistedOperations(loaded)
-  return {
-    api: 'portcullis',
-    version: undefined,
-    hosts,
-    prefix: '/.well-known/portcullis',
-    upstreamPrefix: '/.well-known/portcullis',
-    header: undefined,
-    mediaType: undefined,
-    fallback: false,
-    // Never asked: every operation is answered here.
-    upstream: undefined as unknown as Upstream,
-    operations: loaded.operations.map((operation) => ({
-      method: operation.method,
-      path: operation.path.slice('/.well-known/portcullis'.length),
-      program: compile(operation),
-    })),
-    unlistedPath: compile(others.path),
-    unlistedMethod: (allow, path) => compile(others.method(allow, path)),
+/** The mount of the pages that a problem's `type` leads to: small, open to everybody, the same on every gate. */
+export function denialMount(host: Host): Promise<Mount> {
+  const prefix = '/.well-known/portcullis'
+  const all: OwnPage = { method: 'GET', path: `${prefix}/denials`, steps: { requestHead: () => index } }
+  const one: OwnPage = {
+    method: 'GET',
+    path: `${prefix}/denials/{code}`,
+    steps: { requestHead: ({ pathValues: [code] }) => pages.get(code!) ?? unknown },
   }
+  return ownMount(prefix, [all, one], host)
 }
 
 function pairs(flat: readonly string[]): (readonly [string, string])[] {

@@ -118,7 +118,7 @@ export async function buildLoad(config: Config, foundation: Foundation, given: B
     )
     const hosts = [undefined, ...new Set(mounts.map((mount) => mount.hosts).filter((named) => named !== undefined))]
     for (const named of hosts)
-      mounts.push(await denialMount(named, hostFor({ api: 'portcullis', prefix: '', hosts: named }, foundation, made)))
+      mounts.push(await denialMount(hostFor({ api: 'portcullis', prefix: '', hosts: named }, foundation, made)))
     // Whoever marks a field wants to hear at the start that there is no key for it.
     if (served.some(({ document }) => document.marks?.any === true)) await foundation.vault()
     const files = [...new Set([...config.files, ...served.flatMap(({ document }) => document.files), ...made.files])]

@@ -8,7 +8,7 @@ import { loadDocument, unlistedOperations } from '../openapi/index.ts'
 /** A page that the gate itself answers. */
 export interface OwnPage {
   readonly method: 'GET' | 'POST'
-  /** Whole, at the gate. */
+  /** Whole, at the gate; `{name}` is any one segment. */
   readonly path: string
   readonly steps: Steps
 }
@@ -22,7 +22,11 @@ export async function ownMount(prefix: string, pages: readonly OwnPage[], host: 
   const stepsOf = new Map<string, Steps>()
   for (const { method, path, steps } of pages) {
     stepsOf.set(`${method} ${path}`, steps)
-    paths[path] = { ...paths[path], [method.toLowerCase()]: { responses: { 200: { description: 'Answered here.' } } } }
+    const parameters = [...path.matchAll(/\{(.+?)\}/g)].map(([, name]) => {
+      return { name, in: 'path', required: true, schema: { type: 'string' } }
+    })
+    const operation = { parameters, responses: { 200: { description: 'Answered here.' } } }
+    paths[path] = { ...paths[path], [method.toLowerCase()]: operation }
   }
   const document = { openapi: '3.1.0', info: { title: 'Portcullis', version: '1' }, security: [], paths }
   const loaded = await loadDocument({
