@@ -1,9 +1,8 @@
-import { messageOf } from '../../base/errors.ts'
 import { duration, object, z } from '../../config/language.ts'
 import type { Principal } from '../../gate/principal.ts'
 import { type Denial, denial } from '../../gate/verdict.ts'
 import type { Operation } from '../../openapi/operation.ts'
-import { parseMatch } from '../../openapi/select.ts'
+import { matchShape } from '../match-shape.ts'
 import { bearerChallenge } from './challenge.ts'
 import { type AuthPlan, authPlanOf } from './plan.ts'
 
@@ -16,19 +15,7 @@ export interface StepUpNeeds {
 }
 
 const stepUpEntry = object({
-  match: z
-    .string()
-    .min(1)
-    .max(1_024)
-    .transform((text, context) => {
-      try {
-        return { text, selects: parseMatch(text) }
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: messageOf(error) })
-        return z.NEVER
-      }
-    })
-    .describe('Which operations: `op:refund`, `tag:admin`, `POST /payments/**`.'),
+  match: matchShape('Which operations: `op:refund`, `tag:admin`, `POST /payments/**`.'),
   acr: z
     .union([
       z

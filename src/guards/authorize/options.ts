@@ -1,7 +1,6 @@
 import { isTimeZone } from '../../base/calendar.ts'
-import { messageOf } from '../../base/errors.ts'
 import { duration, file, mode, object, z } from '../../config/language.ts'
-import { parseMatch } from '../../openapi/select.ts'
+import { matchShape } from '../match-shape.ts'
 import { conditionText } from '../rule-scope.ts'
 import { ownerOptions } from './owner-options.ts'
 
@@ -11,19 +10,7 @@ import { ownerOptions } from './owner-options.ts'
 
 const words = (description: string) => z.array(z.string().min(1).max(512)).max(10_000).describe(description)
 
-const match = z
-  .string()
-  .min(1)
-  .max(1_024)
-  .transform((text, context) => {
-    try {
-      return { text, selects: parseMatch(text) }
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: messageOf(error) })
-      return z.NEVER
-    }
-  })
-  .describe('Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`.')
+const match = matchShape('Which operations: `GET *`, `/orders/**`, `tag:admin`, `op:refund`, `*`.')
 
 const callerList =
   'A bare word is a subject; `role:admin`, `app:partner`, `scope:orders:read`, `via:main` look at the rest; `*` is every known caller.'
