@@ -3,6 +3,7 @@ import type { Operation } from '../openapi/operation.ts'
 import { canonicalTemplate } from '../openapi/paths.ts'
 import { decodeBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
+import { pushOrigin } from './forward.ts'
 import type { Program } from './program.ts'
 import { isFailure, type Upstream, upstreamDenial, upstreamDenials } from './upstream.ts'
 import { type Denial, denial } from './verdict.ts'
@@ -80,21 +81,10 @@ function pathOf({ operation, pathValues, query }: Question): string {
 }
 
 function headersOf(exchange: Exchange, question: Question, program: Program | undefined): string[] {
-  return [
-    ...question.headers,
-    'accept',
-    'application/json',
-    'x-forwarded-for',
-    exchange.address,
-    'x-forwarded-proto',
-    exchange.peer.encrypted ? 'https' : 'http',
-    'x-forwarded-host',
-    exchange.target.authority,
-    'via',
-    '1.1 portcullis',
-    ...(program?.upstreamHeaders ?? []),
-    ...exchange.upstreamHeaders,
-  ]
+  const flat = [...question.headers, 'accept', 'application/json']
+  pushOrigin(flat, exchange)
+  flat.push(...(program?.upstreamHeaders ?? []), ...exchange.upstreamHeaders)
+  return flat
 }
 
 /** The body, or `undefined` where it is larger; the rest of it is not waited for. */

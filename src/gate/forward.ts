@@ -38,6 +38,14 @@ export function upstreamHeaders(exchange: Exchange, program: Program): string[] 
     }
     flat.push(rawHeaders[i]!, rawHeaders[i + 1]!)
   }
+  pushOrigin(flat, exchange)
+  for (let i = 0; i < program.upstreamHeaders.length; i++) flat.push(program.upstreamHeaders[i]!)
+  for (let i = 0; i < set.length; i++) flat.push(set[i]!)
+  return flat
+}
+
+/** Tells the upstream whence a request came, and that it came through the gate (RFC 9110, 7.6.3). */
+export function pushOrigin(flat: string[], exchange: Exchange): void {
   flat.push(
     'x-forwarded-for',
     exchange.address,
@@ -48,9 +56,6 @@ export function upstreamHeaders(exchange: Exchange, program: Program): string[] 
     'via',
     '1.1 portcullis',
   )
-  for (let i = 0; i < program.upstreamHeaders.length; i++) flat.push(program.upstreamHeaders[i]!)
-  for (let i = 0; i < set.length; i++) flat.push(set[i]!)
-  return flat
 }
 
 function isSet(flat: readonly string[], name: string): boolean {
