@@ -1,4 +1,3 @@
-import type { EventBook } from '../admin/events.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Config } from '../config/load.ts'
 import { type AdminSettings, type ListenSettings, listenShape } from '../config/settings.ts'
@@ -6,10 +5,9 @@ import { revokeUnused } from '../credentials/unused.ts'
 import { createUsageRecorder } from '../credentials/usage.ts'
 import type { Gate } from '../gate/gate.ts'
 import type { Listener } from '../gate/listener.ts'
-import type { TokenService } from '../identity/service.ts'
 import type { Sink } from '../traffic/passage.ts'
-import type { AdminApi } from './admin-api.ts'
-import type { BuiltLoad, Foundation } from './load.ts'
+import type { AdminApi, AdminApiOptions } from './admin-api.ts'
+import type { Foundation } from './load.ts'
 
 const hour = 3_600_000
 
@@ -42,14 +40,7 @@ export function watchRights({ store, now, log, tell = () => {} }: Foundation, co
   }
 }
 
-export interface AdminServeOptions {
-  readonly foundation: Foundation
-  readonly stateDir: string
-  readonly sink: Sink
-  readonly events: EventBook
-  readonly service: () => TokenService | undefined
-  readonly served: () => { readonly config: Config; readonly load: BuiltLoad }
-  readonly inFlight: () => number
+export interface AdminServeOptions extends Omit<AdminApiOptions, 'settings'> {
   readonly open: (entry: ListenSettings, from: Config, to: Gate) => Promise<Listener>
 }
 
